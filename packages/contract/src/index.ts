@@ -1,1 +1,4 @@
-export const x = 1
+export * from './file.ts'
+export * from './limits.ts'
+export * from './problem.ts'
+export * from './purpose.ts'

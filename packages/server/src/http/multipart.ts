@@ -43,20 +43,25 @@ export async function* readMultipart(
       )
     }
     const { name, filename } = parsePartHeaders(await scanner.headers())
-    yield { name, filename, body: scanner.content() }
+    yield { name, filename, body: scanner.body() }
     if (!scanner.betweenParts) for await (const _ of scanner.content());
   }
-  await skip(scanner.rest(), 'after the last boundary')
+  const epilogue = await skip(scanner.rest(), 'after the last boundary')
+  // Text in that line shows that it was a line of the content, and that the content goes on.
+  if (!/^[ \t]*(?:\r?\n|$)/.test(epilogue.toString('latin1'))) {
+    throw new MultipartError('malformed', 'The form has text in the line of its last boundary.')
+  }
 }
 
-async function skip(content: AsyncIterable<Uint8Array>, where: string): Promise<void> {
-  let skipped = 0
+async function skip(content: AsyncIterable<Uint8Array>, where: string): Promise<Buffer> {
+  let skipped = Buffer.alloc(0)
   for await (const bytes of content) {
-    skipped += bytes.length
-    if (skipped > multipartLimits.paddingBytes) {
+    skipped = Buffer.concat([skipped, bytes])
+    if (skipped.length > multipartLimits.paddingBytes) {
       throw new MultipartError('malformed', `The form has too many bytes ${where}.`)
     }
   }
+  return skipped
 }
 
 const CRLF = '\r\n'
@@ -119,7 +124,10 @@ class Scanner implements AsyncDisposable {
     }
   }
 
-  /** The header block of the part that begins here, without the empty line that ends it. */
+  /**
+   * The header block of the part that begins here, without the line ends behind it. The second of
+   * these stays held: in a part without a body it begins the next delimiter.
+   */
   async headers(): Promise<Buffer> {
     this.betweenParts = false
     for (;;) {
@@ -133,10 +141,19 @@ class Scanner implements AsyncDisposable {
       }
       if (end !== -1) {
         const block = this.#held.subarray(0, end)
-        this.#held = this.#held.subarray(end + 4)
+        this.#held = this.#held.subarray(end + CRLF.length)
         return block
       }
       await this.#pull()
+    }
+  }
+
+  /** Yields the content of the part whose headers were read. */
+  async *body(): AsyncGenerator<Uint8Array, void, undefined> {
+    let lineEnd = CRLF.length
+    for await (const bytes of this.content()) {
+      if (bytes.length > lineEnd) yield bytes.subarray(lineEnd)
+      lineEnd = 0
     }
   }
 

@@ -24,26 +24,31 @@ export function parsePartHeaders(block: Uint8Array): PartHeaders {
   if (name === undefined) throw malformed('The form has a part without a name.')
   const extended = parameters.get('filename*')
   const filename =
-    extended === undefined ? unescape(parameters.get('filename')) : decodeExtended(extended)
-  return { name: unescape(name), filename }
+    extended === undefined ? unescapeName(parameters.get('filename')) : decodeExtended(extended)
+  return { name: unescapeName(name), filename }
 }
 
 function readHeaders(block: string): Map<string, string> {
   const headers = new Map<string, string>()
   for (const line of block.split('\r\n')) {
-    const match = /^([!#$%&'*+\-.^_`|~\w]+):[ \t]*([^\r\n\0]*?)[ \t]*$/.exec(line)
+    // A boundary may hold a colon; its line then looks like a header, but ends the part.
+    const match = /^(?!--)([!#$%&'*+\-.^_`|~\w]+):([^\r\n\0]*)$/.exec(line)
     if (match === null) throw malformed('The form has a part with a malformed header line.')
     const [, name = '', value = ''] = match
     if (headers.has(name.toLowerCase())) {
       throw malformed(`The form has a part with two ${name} headers.`)
     }
-    headers.set(name.toLowerCase(), value)
+    headers.set(name.toLowerCase(), value.trim())
   }
   return headers
 }
 
-/** One `; name=value` of a Content-Disposition, the value quoted or a token; sticky. */
-const parameter = /[ \t]*;[ \t]*([\w-]+\*?)[ \t]*=[ \t]*(?:"((?:\\["\\]|[^"])*)"|([^\s";]*))/y
+/**
+ * One `; name=value` of a Content-Disposition, the value quoted or a token; sticky. A run of
+ * backslashes matches in one way only: with two, a run that nothing closes takes exponential time.
+ */
+const parameter =
+  /[ \t]*;[ \t]*([\w-]+\*?)[ \t]*=[ \t]*(?:"((?:\\["\\]|[^"\\]|\\(?!\\))*)"|([^\s";]*))/y
 
 function readDisposition(value: string): Map<string, string> {
   const type = /^form-data(?=[ \t]*(?:;|$))/i.exec(value)
@@ -69,8 +74,8 @@ function readDisposition(value: string): Map<string, string> {
 }
 
 /** Undoes the three escapes that browsers and most SDKs write (WHATWG HTML, multipart/form-data). */
-function unescape<Text extends string | undefined>(text: Text): Text
-function unescape(text: string | undefined): string | undefined {
+function unescapeName<Text extends string | undefined>(text: Text): Text
+function unescapeName(text: string | undefined): string | undefined {
   return text?.replace(/%22/g, '"').replace(/%0D/gi, '\r').replace(/%0A/gi, '\n')
 }
 

@@ -1,0 +1,18 @@
+/** The numbers of the contract; sizes in bytes, times in seconds. */
+
+const MiB = 1024 * 1024
+
+export const limits = {
+  /** One file: 512 MB, read as 2^20 so that nothing the vendor takes is refused (contract §1.2). */
+  fileBytes: 512 * MiB,
+  /** All files of one organization: the seed's 100 GB. */
+  organizationBytes: 100_000_000_000,
+  /** `expires_after.seconds`: from one hour to thirty days. */
+  expiresAfterSeconds: { least: 3_600, most: 2_592_000 },
+  /** Files of a batch go after thirty days unless told otherwise. */
+  batchSeconds: 2_592_000,
+  /** Files on one page of a list. */
+  pageFiles: { least: 1, most: 10_000, default: 10_000 },
+  /** A file's name, in UTF-8. */
+  filenameBytes: 1_024,
+} as const

@@ -1,0 +1,23 @@
+/** Bytes from `start` to before `end`, both in whole bytes from the beginning of the blob. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** What stands under a `BlobStore` for one technology. All that two drivers would repeat is there. */
+export interface BlobDriver {
+  /**
+   * Stores the whole of `source` under `id` durably, or nothing at all.
+   * Rejects with `exists` if `id` is taken, and with the source's error if that fails.
+   */
+  write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
+  /**
+   * Yields exactly the bytes of `range`, in pieces of at most one MiB that are never written to
+   * again. Rejects with `not-found`, or `unavailable` if the blob ends before the range does.
+   */
+  read(id: string, range: ByteRange): AsyncIterable<Uint8Array>
+  /** Removes a blob durably; one that does not exist is a success. */
+  delete(id: string): Promise<void>
+  /** Rejects if blobs could not be written now. */
+  check(): Promise<void>
+}

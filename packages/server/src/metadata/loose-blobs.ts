@@ -1,0 +1,66 @@
+/** The list of blobs that no file holds. */
+
+import type { Database } from './tables.ts'
+
+/** Lists a blob that is about to be written; the sweep leaves it alone until `sweep_after`. */
+export async function addLooseBlob(
+  db: Database,
+  { blob_id, sweep_after }: { blob_id: string; sweep_after: number },
+): Promise<void> {
+  await db.insertInto('loose_blobs').values({ blob_id, sweep_after }).execute()
+}
+
+/** Takes a blob so that no file can hold it any more; `false` if it is held or gone. */
+export async function takeLooseBlob(
+  db: Database,
+  { blob_id }: { blob_id: string },
+): Promise<boolean> {
+  const taken = await db
+    .updateTable('loose_blobs')
+    .set({ sweep_after: 0 })
+    .where('blob_id', '=', blob_id)
+    .executeTakeFirstOrThrow()
+  return taken.numUpdatedRows === 1n
+}
+
+/** Takes at most `limit` blobs that the sweep may have, in the order of ids behind `after_id`. */
+export async function takeSweepableBlobs(
+  db: Database,
+  { now, after_id, limit }: { now: number; after_id: string; limit: number },
+): Promise<string[]> {
+  const rows = await db
+    .updateTable('loose_blobs')
+    .set({ sweep_after: 0 })
+    .where('blob_id', 'in', (eb) =>
+      eb
+        .selectFrom('loose_blobs')
+        .where('sweep_after', '<=', now)
+        .where('blob_id', '>', after_id)
+        .orderBy('blob_id')
+        .limit(limit)
+        .select('blob_id'),
+    )
+    .returning('blob_id')
+    .execute()
+  return rows.map((row) => row.blob_id).sort()
+}
+
+/** Forgets a taken blob, once its bytes are gone. */
+export async function forgetLooseBlob(
+  db: Database,
+  { blob_id }: { blob_id: string },
+): Promise<void> {
+  await db
+    .deleteFrom('loose_blobs')
+    .where('blob_id', '=', blob_id)
+    .where('sweep_after', '=', 0)
+    .execute()
+}
+
+/**
+ * Lets the sweep have every loose blob at once. Only for a process that has the store for itself
+ * and begins: whoever was writing these is gone.
+ */
+export async function abandonLooseBlobs(db: Database): Promise<void> {
+  await db.updateTable('loose_blobs').set({ sweep_after: 0 }).execute()
+}

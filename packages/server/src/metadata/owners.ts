@@ -1,0 +1,84 @@
+/** Rows of organizations, projects and their API keys. */
+
+import type { Database } from './tables.ts'
+
+export interface Owner {
+  readonly organization_id: string
+  readonly project_id: string
+}
+
+/** The oldest project, made with its organization from the given ids if there is none yet. */
+export async function ensureOwner(
+  db: Database,
+  { organization_id, project_id, now }: Owner & { now: number },
+): Promise<Owner> {
+  const oldest = await db
+    .selectFrom('projects')
+    .orderBy('created_at')
+    .orderBy('id')
+    .select(['organization_id', 'id as project_id'])
+    .executeTakeFirst()
+  if (oldest !== undefined) return oldest
+  await db
+    .insertInto('organizations')
+    .values({ id: organization_id, name: 'Default organization', created_at: now })
+    .execute()
+  await db
+    .insertInto('projects')
+    .values({ id: project_id, organization_id, name: 'Default project', created_at: now })
+    .execute()
+  return { organization_id, project_id }
+}
+
+export async function findUsedBytes(
+  db: Database,
+  { organization_id }: { organization_id: string },
+): Promise<number> {
+  const { used_bytes } = await db
+    .selectFrom('organizations')
+    .where('id', '=', organization_id)
+    .select('used_bytes')
+    .executeTakeFirstOrThrow()
+  return used_bytes
+}
+
+/** Makes `digest` the one key of this name in the project; a former one stops working. */
+export async function setApiKey(
+  db: Database,
+  key: Owner & { id: string; name: string; digest: string; now: number },
+): Promise<void> {
+  const { now, ...row } = key
+  await db
+    .deleteFrom('api_keys')
+    .where('project_id', '=', key.project_id)
+    .where((eb) => eb.or([eb('name', '=', key.name), eb('digest', '=', key.digest)]))
+    .execute()
+  await db
+    .insertInto('api_keys')
+    .values({ ...row, created_at: now })
+    .execute()
+}
+
+export async function hasApiKey(
+  db: Database,
+  { project_id }: { project_id: string },
+): Promise<boolean> {
+  const key = await db
+    .selectFrom('api_keys')
+    .where('project_id', '=', project_id)
+    .select('id')
+    .executeTakeFirst()
+  return key !== undefined
+}
+
+/** Whose key has this digest: the one look-up that comes before a caller is known. */
+export async function findKeyOwner(
+  db: Database,
+  { digest }: { digest: string },
+): Promise<Owner | undefined> {
+  return db
+    .selectFrom('api_keys')
+    .where('digest', '=', digest)
+    .select(['organization_id', 'project_id'])
+    .executeTakeFirst()
+}

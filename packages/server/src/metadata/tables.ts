@@ -1,0 +1,59 @@
+/** The tables of the metadata store, as Kysely sees them. */
+
+import type { Generated, Kysely } from 'kysely'
+
+/** Times are whole Unix seconds, sizes are bytes. */
+export interface Tables {
+  organizations: {
+    id: string
+    name: string
+    used_bytes: Generated<number>
+    created_at: number
+  }
+  projects: {
+    id: string
+    organization_id: string
+    name: string
+    created_at: number
+  }
+  api_keys: {
+    id: string
+    organization_id: string
+    project_id: string
+    name: string
+    digest: string
+    created_at: number
+  }
+  files: {
+    sequence: Generated<number>
+    id: string
+    organization_id: string
+    project_id: string
+    purpose: string
+    filename: string
+    bytes: number
+    sha256: string
+    encoding: 'utf-8' | 'binary'
+    created_at: number
+    expires_at: number | null
+  }
+  segments: {
+    file_id: string
+    position: number
+    blob_id: string
+    bytes: number
+  }
+  loose_blobs: {
+    blob_id: string
+    sweep_after: number
+  }
+  deleted_files: {
+    id: string
+    project_id: string
+    created_at: number
+    sequence: number
+    deleted_at: number
+  }
+}
+
+export type Database = Kysely<Tables>

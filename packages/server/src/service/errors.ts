@@ -1,0 +1,154 @@
+/** Everything the service refuses, in the vendor's words where they are known (contract §2). */
+
+import { limits, type ProblemCode, uploadPurposes } from '@coffer/contract'
+
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError'
+  readonly code: ProblemCode
+  readonly param: string | null
+
+  constructor(code: ProblemCode, message: string, options?: { param?: string; cause?: unknown }) {
+    super(message, options)
+    this.code = code
+    this.param = options?.param ?? null
+  }
+}
+
+export function apiKeyMissing(): ServiceError {
+  return new ServiceError(
+    'api_key_missing',
+    "You didn't provide an API key. You need to provide your API key in an Authorization header " +
+      'using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with ' +
+      "blank username) if you're accessing the API from your browser and are prompted for a " +
+      'username and password.',
+  )
+}
+
+/** @param masked the key with all but its ends covered, never the key itself. */
+export function apiKeyInvalid(masked: string): ServiceError {
+  return new ServiceError('api_key_invalid', `Incorrect API key provided: ${masked}.`)
+}
+
+export function organizationMismatched(): ServiceError {
+  return new ServiceError(
+    'organization_mismatched',
+    'OpenAI-Organization header should match organization for API key',
+  )
+}
+
+export function projectMismatched(): ServiceError {
+  return new ServiceError(
+    'project_mismatched',
+    'OpenAI-Project header should match project for API key',
+  )
+}
+
+export function fileNotFound(id: string, param: 'id' | 'after' = 'id'): ServiceError {
+  return new ServiceError('file_not_found', `No such File object: ${id}`, { param })
+}
+
+export function fileTooLarge(maxBytes: number): ServiceError {
+  return new ServiceError(
+    'file_too_large',
+    `File is too large. A file may have at most ${maxBytes} bytes (${readable(maxBytes)}).`,
+  )
+}
+
+export function quotaExceeded(quotaBytes: number): ServiceError {
+  return new ServiceError(
+    'quota_exceeded',
+    'You have exceeded your file storage quota. Organizations are limited to ' +
+      `${readable(quotaBytes)} of files. Please delete old files or attempt with a smaller file size.`,
+  )
+}
+
+export function uploadTooSlow(): ServiceError {
+  return new ServiceError(
+    'upload_too_slow',
+    'The upload took so long that its bytes were swept. Please send it again.',
+  )
+}
+
+export function storageFull(cause: unknown): ServiceError {
+  return new ServiceError('storage_full', 'The server has no room for this file.', { cause })
+}
+
+export function serviceUnavailable(cause: unknown): ServiceError {
+  return new ServiceError(
+    'service_unavailable',
+    'The server cannot reach its storage now. Please try again later.',
+    { cause },
+  )
+}
+
+export function purposeInvalid(purpose: string): ServiceError {
+  const known = uploadPurposes.map((name) => `'${name}'`).join(', ')
+  return new ServiceError('purpose_invalid', `'${purpose}' is not one of [${known}] - 'purpose'`, {
+    param: 'purpose',
+  })
+}
+
+export function filenameInvalid(why: string): ServiceError {
+  return new ServiceError('filename_invalid', `Invalid filename: ${why}`, { param: 'file' })
+}
+
+/** @param api the vendor's name of what reads such files, as in 'Fine-Tuning API'. */
+export function fileFormatInvalid(api: string): ServiceError {
+  return new ServiceError('file_format_invalid', `Invalid file format for ${api}. Must be .jsonl`)
+}
+
+export function downloadNotAllowed(purpose: string): ServiceError {
+  return new ServiceError(
+    'download_not_allowed',
+    `Not allowed to download files of purpose: ${purpose}`,
+  )
+}
+
+export function integerInvalid(param: string): ServiceError {
+  return new ServiceError(
+    'integer_invalid',
+    `Invalid type for '${param}': expected an integer, but got a string instead.`,
+    { param },
+  )
+}
+
+/** The vendor's sentence for a number outside of its bounds. */
+export function integerOutOfRange(
+  param: string,
+  value: number,
+  bounds: { least: number; most: number },
+): ServiceError {
+  return value < bounds.least
+    ? new ServiceError(
+        'integer_below_min',
+        `Invalid '${param}': integer below minimum value. Expected a value >= ${bounds.least}, but got ${value} instead.`,
+        { param },
+      )
+    : new ServiceError(
+        'integer_above_max',
+        `Invalid '${param}': integer above maximum value. Expected a value <= ${bounds.most}, but got ${value} instead.`,
+        { param },
+      )
+}
+
+export function anchorInvalid(anchor: string): ServiceError {
+  return new ServiceError(
+    'value_invalid',
+    `Invalid value: '${anchor}'. Supported values are: 'created_at'.`,
+    { param: 'expires_after.anchor' },
+  )
+}
+
+export function filenameTooLong(): ServiceError {
+  return filenameInvalid(`it exceeds ${limits.filenameBytes} bytes.`)
+}
+
+/** Exact, and in the unit a person would use: 100 GB, 512 MiB, 1234 bytes. */
+function readable(bytes: number): string {
+  const units = ['TB', 1e12, 'TiB', 2 ** 40, 'GB', 1e9, 'GiB', 2 ** 30, 'MB', 1e6, 'MiB', 2 ** 20]
+  for (let at = 0; at < units.length; at += 2) {
+    const size = bytes / Number(units[at + 1])
+    if (size >= 1 && Number.isInteger(size)) return `${size} ${units[at]}`
+  }
+  return `${bytes} bytes`
+}

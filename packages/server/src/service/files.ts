@@ -1,0 +1,225 @@
+/** Files: create, list, retrieve, delete and read, for a caller. */
+
+import {
+  type DeletedFile,
+  type File,
+  type FilePage,
+  type ListOrder,
+  limits,
+  Purpose,
+  type UploadPurpose,
+} from '@coffer/contract'
+import type { ByteRange } from '../blobs/blob-driver.ts'
+import { BlobError } from '../blobs/blob-error.ts'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import type { FileRow, Segment } from '../metadata/files.ts'
+import type { MetadataStore } from '../metadata/metadata-store.ts'
+import type { Caller } from './access.ts'
+import type { Clock } from './clock.ts'
+import {
+  downloadNotAllowed,
+  fileNotFound,
+  fileTooLarge,
+  quotaExceeded,
+  uploadTooSlow,
+} from './errors.ts'
+import type { Ids } from './ids.ts'
+import { checkName, isDownloadable, type Profile } from './purpose-rules.ts'
+import type { Removal } from './removal.ts'
+import type { StagedContent, Staging } from './staging.ts'
+
+export interface FileSettings {
+  readonly profile: Profile
+  readonly maxFileBytes: number
+  readonly organizationQuotaBytes: number
+}
+
+export interface NewFile {
+  readonly filename: string
+  readonly purpose: UploadPurpose
+  /** Seconds from its creation until the file is gone; by default the purpose decides. */
+  readonly expiresAfter: number | undefined
+}
+
+export interface ListOptions {
+  readonly order: ListOrder
+  readonly limit: number
+  readonly purpose: Purpose | undefined
+  /** The id of the file behind which the page begins. */
+  readonly after: string | undefined
+}
+
+export interface FileContent {
+  readonly file: File
+  /** Of the whole content, in lower-case hexadecimal. */
+  readonly sha256: string
+  /** Whether the whole content is UTF-8. */
+  readonly isText: boolean
+  /** Yields exactly the bytes of `range`, which must lie within the file. */
+  read(range: ByteRange): AsyncIterable<Uint8Array>
+}
+
+export interface Files {
+  /** Refuses what is known to be too large before any of it is read. */
+  refuseEarly(caller: Caller, leastBytes: number): Promise<void>
+  /** Writes content that is still without a name or purpose. */
+  stage(source: AsyncIterable<Uint8Array>): Promise<StagedContent>
+  create(caller: Caller, content: StagedContent, file: NewFile): Promise<File>
+  list(caller: Caller, options: ListOptions): Promise<FilePage>
+  retrieve(caller: Caller, id: string): Promise<File>
+  delete(caller: Caller, id: string): Promise<DeletedFile>
+  open(caller: Caller, id: string): Promise<FileContent>
+}
+
+export interface FilesNeeds {
+  readonly metadata: MetadataStore
+  readonly blobs: BlobStore
+  readonly staging: Staging
+  readonly removal: Removal
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly settings: FileSettings
+}
+
+export function createFiles(needs: FilesNeeds): Files {
+  const { metadata, blobs, staging, removal, clock, ids, settings } = needs
+  const { profile, maxFileBytes, organizationQuotaBytes } = settings
+
+  async function find({ project_id }: Caller, id: string): Promise<FileRow> {
+    const row = await metadata.findFile({ project_id, id, now: clock.now() })
+    if (row === undefined) throw fileNotFound(id)
+    return row
+  }
+
+  /** Where a page begins; a file that was deleted lately still marks its place. */
+  async function findPosition({ project_id }: Caller, id: string) {
+    const position = await metadata.findFilePosition({ project_id, id })
+    if (position === undefined) throw fileNotFound(id, 'after')
+    return position
+  }
+
+  async function* read(caller: Caller, id: string, segments: Segment[], range: ByteRange) {
+    try {
+      yield* readSegments(blobs, segments, range)
+    } catch (error) {
+      // The file may have been deleted since its row was read.
+      if (error instanceof BlobError && error.code === 'not-found') await find(caller, id)
+      throw error
+    }
+  }
+
+  return {
+    async refuseEarly({ organization_id }, leastBytes) {
+      if (leastBytes > maxFileBytes) throw fileTooLarge(maxFileBytes)
+      const used = await metadata.findUsedBytes({ organization_id })
+      if (used + leastBytes > organizationQuotaBytes) throw quotaExceeded(organizationQuotaBytes)
+    },
+
+    stage: (source) => staging.stage(source, { maxBytes: maxFileBytes }),
+
+    async create(caller, content, { filename, purpose, expiresAfter }) {
+      checkName(purpose, filename, profile)
+      const { blob_id, bytes, sha256, encoding } = content
+      const created_at = clock.now()
+      const lifetime = expiresAfter ?? (purpose === 'batch' ? limits.batchSeconds : undefined)
+      const row: FileRow = {
+        id: ids.file(),
+        purpose,
+        filename,
+        bytes,
+        sha256,
+        encoding,
+        created_at,
+        expires_at: lifetime === undefined ? null : created_at + lifetime,
+      }
+      const outcome = await metadata.addFile({
+        file: { ...row, ...caller, segments: [{ blob_id, bytes }] },
+        quota_bytes: organizationQuotaBytes,
+      })
+      switch (outcome) {
+        case 'added':
+          content.keep()
+          return toFile(row)
+        case 'quota-exceeded':
+          throw quotaExceeded(organizationQuotaBytes)
+        case 'blob-swept':
+          throw uploadTooSlow()
+        default:
+          return outcome satisfies never
+      }
+    },
+
+    async list(caller, { order, limit, purpose, after }) {
+      const rows = await metadata.listFiles({
+        project_id: caller.project_id,
+        now: clock.now(),
+        order,
+        // One more than asked for tells whether there is another page.
+        limit: limit + 1,
+        purpose,
+        after: after === undefined ? undefined : await findPosition(caller, after),
+      })
+      const data = rows.slice(0, limit).map(toFile)
+      return {
+        object: 'list',
+        data,
+        first_id: data.at(0)?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+        has_more: rows.length > limit,
+      }
+    },
+
+    async retrieve(caller, id) {
+      return toFile(await find(caller, id))
+    },
+
+    async delete({ project_id }, id) {
+      const loose = await metadata.deleteFile({ project_id, id, now: clock.now() })
+      if (loose === undefined) throw fileNotFound(id)
+      // The file is gone with its row; the caller need not wait for the disk.
+      void removal.remove(loose)
+      return { id, object: 'file', deleted: true }
+    },
+
+    async open(caller, id) {
+      const row = await find(caller, id)
+      if (!isDownloadable(row.purpose, profile)) throw downloadNotAllowed(row.purpose)
+      const { project_id } = caller
+      const segments = await metadata.listSegments({ project_id, file_id: id })
+      return {
+        file: toFile(row),
+        sha256: row.sha256,
+        isText: row.encoding === 'utf-8',
+        read: (range) => read(caller, id, segments, range),
+      }
+    },
+  }
+}
+
+/** The bytes of a range of the content that the segments make up, one after the other. */
+async function* readSegments(
+  blobs: BlobStore,
+  segments: readonly Segment[],
+  { start, end }: ByteRange,
+): AsyncGenerator<Uint8Array> {
+  let offset = 0
+  for (const { blob_id, bytes } of segments) {
+    const within = { start: Math.max(start - offset, 0), end: Math.min(end - offset, bytes) }
+    if (within.start < within.end) yield* blobs.read(blob_id, within)
+    offset += bytes
+  }
+}
+
+function toFile({ id, purpose, filename, bytes, created_at, expires_at }: FileRow): File {
+  return {
+    id,
+    object: 'file',
+    purpose: Purpose.parse(purpose),
+    filename,
+    bytes,
+    created_at,
+    expires_at,
+    status: 'processed',
+    status_details: null,
+  }
+}

@@ -1,0 +1,37 @@
+/** New ids. They are random, carry no meaning and are never used again. */
+
+export interface Ids {
+  file(): string
+  blob(): string
+  organization(): string
+  project(): string
+  apiKey(): string
+  /** Not an id but a secret: what a client sends as its API key. */
+  secret(): string
+}
+
+/** @param random gives that many unpredictable bytes, as `randomBytes` of `node:crypto` does. */
+export function createIds(random: (bytes: number) => Buffer): Ids {
+  return {
+    file: () => `file-${base58(random(16))}`,
+    blob: () => random(16).toString('hex'),
+    organization: () => `org-${base58(random(16))}`,
+    project: () => `proj_${base58(random(16))}`,
+    apiKey: () => `key_${base58(random(16))}`,
+    secret: () => `sk-coffer-${base58(random(32))}`,
+  }
+}
+
+/** Without the letters that people mistake for each other. */
+const alphabet = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+
+/** As many characters for as many bytes, whatever their value: 22 for 16 bytes. */
+function base58(bytes: Buffer): string {
+  let rest = BigInt(`0x${bytes.toString('hex')}`)
+  let text = ''
+  for (let most = 1n << BigInt(bytes.length * 8); most > 0n; most /= 58n) {
+    text += alphabet[Number(rest % 58n)]
+    rest /= 58n
+  }
+  return text
+}
