@@ -8,8 +8,8 @@ const UnixSeconds = z.int().min(0)
 // The keys stand in the order in which the vendor writes them.
 export const File = z
   .object({
-    id: z.string().describe('The id of the file, which is opaque.'),
     object: z.literal('file'),
+    id: z.string().describe('The id of the file, which is opaque.'),
     purpose: Purpose,
     filename: z.string(),
     bytes: z.int().min(0).describe('The size of the content in bytes.'),
@@ -36,6 +36,3 @@ export const DeletedFile = z
   .object({ id: z.string(), object: z.literal('file'), deleted: z.literal(true) })
   .describe('What is left of a deleted file.')
 export type DeletedFile = z.infer<typeof DeletedFile>
-
-export const ListOrder = z.enum(['asc', 'desc'])
-export type ListOrder = z.infer<typeof ListOrder>

@@ -1,4 +1,5 @@
 export * from './file.ts'
 export * from './limits.ts'
+export * from './list-query.ts'
 export * from './problem.ts'
 export * from './purpose.ts'

@@ -14,6 +14,7 @@ const field = (name: string) => `Content-Disposition: form-data; name="${name}"`
 const file = (name: string, filename: string) => `${field(name)}; filename="${filename}"`
 
 const boundary = 'cut-here'
+const KiB = 1024
 
 interface ReadPart {
   name: string
@@ -303,7 +304,7 @@ const oddForms: Form[] = [
   },
   {
     title: 'reads a header block of 16 KiB',
-    body: lines('--cut-here', `${field('a')}${' '.repeat(16_345)}`, '', 'x', '--cut-here--', ''),
+    body: lines('--cut-here', field('a').padEnd(16 * KiB), '', 'x', '--cut-here--', ''),
     parts: [['a', undefined, 'x']],
   },
   {
@@ -422,7 +423,7 @@ const brokenForms: Form[] = [
   ),
   {
     title: 'refuses a header block of more than 16 KiB',
-    body: lines('--cut-here', `${field('a')}${' '.repeat(16_346)}`, '', 'x', '--cut-here--', ''),
+    body: lines('--cut-here', field('a').padEnd(16 * KiB + 1), '', 'x', '--cut-here--', ''),
     parts: [],
     error: 'header-too-large',
   },
@@ -468,7 +469,9 @@ describe('readMultipart', () => {
   })
 
   it.each(forms)('$title, wherever it is cut in two', async ({ body, boundary, outcome }) => {
-    for (let at = 0; at <= body.length; at += 1) {
+    // The forms of 16 KiB are long runs of one filler: there every seventh cut is enough.
+    const step = body.length > 8 * KiB ? 7 : 1
+    for (let at = 0; at <= body.length; at += step) {
       expectSame(await outcomeOf(chunks(body, at, body.length), boundary), outcome, `cut at ${at}`)
     }
   })
@@ -572,7 +575,7 @@ describe('a reader of a form', () => {
   })
 
   it('gets the bytes that stood before a broken end', async () => {
-    const cut = chunks(Buffer.from(fileForm('whole')).subarray(0, -20), 1_000)
+    const cut = chunks(Buffer.from(fileForm('whole')).subarray(0, -18), 1_000)
     const { parts } = await outcomeOf(cut, boundary)
     expect(parts).toEqual([{ name: 'file', filename: 'f', content: expect.stringMatching(/^who/) }])
   })
@@ -604,10 +607,11 @@ describe('a reader of a form', () => {
 describe('the source of a form', () => {
   const body = Buffer.from(fieldsForm('x'.repeat(100), 'y'))
 
-  it('is not read before a part is asked for', () => {
+  it('is not read before a part is asked for', async () => {
     const source = watch(chunks(body, 10))
-    readMultipart(source, boundary)
+    const form = readMultipart(source, boundary)
     expect(source.pulled).toBe(0)
+    await form.return()
   })
 
   it('is closed when its reader stops between parts', async () => {
@@ -654,7 +658,6 @@ describe('the source of a form', () => {
   })
 
   it('is never more than two chunks ahead of the bytes given out', async () => {
-    const KiB = 1024
     const chunk = Buffer.alloc(64 * KiB, '\r\n--cut-here-')
     let pulled = 0
     let given = 0
@@ -737,12 +740,12 @@ function watch(source: AsyncGenerator<Uint8Array>) {
 
 /** Writes a form as browsers do. */
 function encode(parts: ReadPart[]): string {
-  const escape = (text: string) =>
+  const quoted = (text: string) =>
     utf8(text.replaceAll('"', '%22').replaceAll('\r', '%0D').replaceAll('\n', '%0A'))
   return lines(
     ...parts.flatMap(({ name, filename, content }) => [
       '--cut-here',
-      filename === undefined ? field(escape(name)) : file(escape(name), escape(filename)),
+      filename === undefined ? field(quoted(name)) : file(quoted(name), quoted(filename)),
       '',
       content,
     ]),

@@ -1,6 +1,6 @@
 /** Everything the service refuses, in the vendor's words where they are known (contract §2). */
 
-import { limits, type ProblemCode, uploadPurposes } from '@coffer/contract'
+import { limits, type ProblemCode } from '@coffer/contract'
 
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
@@ -81,8 +81,9 @@ export function serviceUnavailable(cause: unknown): ServiceError {
   )
 }
 
-export function purposeInvalid(purpose: string): ServiceError {
-  const known = uploadPurposes.map((name) => `'${name}'`).join(', ')
+/** @param allowed the purposes that would do. */
+export function purposeInvalid(purpose: string, allowed: readonly string[]): ServiceError {
+  const known = allowed.map((name) => `'${name}'`).join(', ')
   return new ServiceError('purpose_invalid', `'${purpose}' is not one of [${known}] - 'purpose'`, {
     param: 'purpose',
   })
@@ -97,6 +98,32 @@ export function fileFormatInvalid(api: string): ServiceError {
   return new ServiceError('file_format_invalid', `Invalid file format for ${api}. Must be .jsonl`)
 }
 
+export function contentTypeUnsupported(sent: string): ServiceError {
+  return new ServiceError(
+    'content_type_unsupported',
+    `Unsupported content type: '${sent}'. This API method only accepts 'multipart/form-data' ` +
+      `requests, but you specified the header 'Content-Type: ${sent}'.`,
+  )
+}
+
+export function rangeNotSatisfiable(bytes: number): ServiceError {
+  return new ServiceError(
+    'range_not_satisfiable',
+    `The requested range lies outside of the file, which has ${bytes} bytes.`,
+  )
+}
+
+export function routeNotFound(method: string, path: string): ServiceError {
+  return new ServiceError('route_not_found', `Invalid URL (${method} ${path})`)
+}
+
+export function methodNotAllowed(method: string, path: string): ServiceError {
+  return new ServiceError(
+    'method_not_allowed',
+    `Not allowed to ${method} on ${path}. (HINT: Perhaps you meant to use a different HTTP method?)`,
+  )
+}
+
 export function downloadNotAllowed(purpose: string): ServiceError {
   return new ServiceError(
     'download_not_allowed',
@@ -104,31 +131,68 @@ export function downloadNotAllowed(purpose: string): ServiceError {
   )
 }
 
-export function integerInvalid(param: string): ServiceError {
+/**
+ * The number that `text` writes.
+ *
+ * @throws ServiceError with the vendor's sentence for what is no integer or out of bounds.
+ */
+export function checkInteger(
+  param: string,
+  text: string,
+  { least, most }: { least: number; most: number },
+): number {
+  if (!/^-?\d{1,15}$/.test(text)) {
+    throw new ServiceError(
+      'integer_invalid',
+      `Invalid type for '${param}': expected an integer, but got '${text}' instead.`,
+      { param },
+    )
+  }
+  const value = Number(text)
+  if (value < least) {
+    throw new ServiceError(
+      'integer_below_min',
+      `Invalid '${param}': integer below minimum value. Expected a value >= ${least}, but got ${value} instead.`,
+      { param },
+    )
+  }
+  if (value > most) {
+    throw new ServiceError(
+      'integer_above_max',
+      `Invalid '${param}': integer above maximum value. Expected a value <= ${most}, but got ${value} instead.`,
+      { param },
+    )
+  }
+  return value
+}
+
+/** The vendor's schema checker says it so of forms (contract §2.3). */
+export function propertyMissing(name: string): ServiceError {
+  return new ServiceError('property_missing', `'${name}' is a required property`)
+}
+
+export function propertyUnknown(name: string): ServiceError {
   return new ServiceError(
-    'integer_invalid',
-    `Invalid type for '${param}': expected an integer, but got a string instead.`,
-    { param },
+    'property_unknown',
+    `Additional properties are not allowed ('${name}' was unexpected)`,
   )
 }
 
-/** The vendor's sentence for a number outside of its bounds. */
-export function integerOutOfRange(
-  param: string,
-  value: number,
-  bounds: { least: number; most: number },
-): ServiceError {
-  return value < bounds.least
-    ? new ServiceError(
-        'integer_below_min',
-        `Invalid '${param}': integer below minimum value. Expected a value >= ${bounds.least}, but got ${value} instead.`,
-        { param },
-      )
-    : new ServiceError(
-        'integer_above_max',
-        `Invalid '${param}': integer above maximum value. Expected a value <= ${bounds.most}, but got ${value} instead.`,
-        { param },
-      )
+export function propertyRepeated(name: string): ServiceError {
+  return new ServiceError('property_repeated', `'${name}' may be given only once`)
+}
+
+export function propertyTooLong(name: string, bytes: number): ServiceError {
+  return new ServiceError('property_too_long', `'${name}' is too long: it may have ${bytes} bytes`)
+}
+
+/** @param allowed the orders that would do. */
+export function orderInvalid(order: string, allowed: readonly string[]): ServiceError {
+  const known = allowed.map((name) => `'${name}'`).join(' and ')
+  return new ServiceError(
+    'query_invalid',
+    `Invalid value: '${order}'. Supported values are: ${known}.`,
+  )
 }
 
 export function anchorInvalid(anchor: string): ServiceError {
@@ -136,6 +200,14 @@ export function anchorInvalid(anchor: string): ServiceError {
     'value_invalid',
     `Invalid value: '${anchor}'. Supported values are: 'created_at'.`,
     { param: 'expires_after.anchor' },
+  )
+}
+
+export function expiresAfterMalformed(cause: unknown): ServiceError {
+  return new ServiceError(
+    'value_invalid',
+    'Invalid value for \'expires_after\': expected {"anchor": "created_at", "seconds": SECONDS}.',
+    { param: 'expires_after', cause },
   )
 }
 

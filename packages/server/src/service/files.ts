@@ -4,7 +4,7 @@ import {
   type DeletedFile,
   type File,
   type FilePage,
-  type ListOrder,
+  type ListFilesQuery,
   limits,
   Purpose,
   type UploadPurpose,
@@ -41,14 +41,6 @@ export interface NewFile {
   readonly expiresAfter: number | undefined
 }
 
-export interface ListOptions {
-  readonly order: ListOrder
-  readonly limit: number
-  readonly purpose: Purpose | undefined
-  /** The id of the file behind which the page begins. */
-  readonly after: string | undefined
-}
-
 export interface FileContent {
   readonly file: File
   /** Of the whole content, in lower-case hexadecimal. */
@@ -62,10 +54,13 @@ export interface FileContent {
 export interface Files {
   /** Refuses what is known to be too large before any of it is read. */
   refuseEarly(caller: Caller, leastBytes: number): Promise<void>
-  /** Writes content that is still without a name or purpose. */
-  stage(source: AsyncIterable<Uint8Array>): Promise<StagedContent>
+  /** Writes the content of a file to be, whose purpose may not be known yet. */
+  stage(
+    source: AsyncIterable<Uint8Array>,
+    known: { filename: string; purpose: UploadPurpose | undefined },
+  ): Promise<StagedContent>
   create(caller: Caller, content: StagedContent, file: NewFile): Promise<File>
-  list(caller: Caller, options: ListOptions): Promise<FilePage>
+  list(caller: Caller, query: ListFilesQuery): Promise<FilePage>
   retrieve(caller: Caller, id: string): Promise<File>
   delete(caller: Caller, id: string): Promise<DeletedFile>
   open(caller: Caller, id: string): Promise<FileContent>
@@ -115,7 +110,10 @@ export function createFiles(needs: FilesNeeds): Files {
       if (used + leastBytes > organizationQuotaBytes) throw quotaExceeded(organizationQuotaBytes)
     },
 
-    stage: (source) => staging.stage(source, { maxBytes: maxFileBytes }),
+    async stage(source, { filename, purpose }) {
+      if (purpose !== undefined) checkName(purpose, filename, profile)
+      return staging.stage(source, { maxBytes: maxFileBytes })
+    },
 
     async create(caller, content, { filename, purpose, expiresAfter }) {
       checkName(purpose, filename, profile)
@@ -211,9 +209,10 @@ async function* readSegments(
 }
 
 function toFile({ id, purpose, filename, bytes, created_at, expires_at }: FileRow): File {
+  // In the vendor's order of keys (contract §1.3).
   return {
-    id,
     object: 'file',
+    id,
     purpose: Purpose.parse(purpose),
     filename,
     bytes,

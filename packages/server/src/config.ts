@@ -1,0 +1,200 @@
+/** Every setting of the server, and how the environment becomes one frozen `Config`. */
+
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { limits } from '@coffer/contract'
+import { z } from 'zod'
+
+const bytes = z.coerce.number().pipe(z.int('expected a whole number of bytes').min(1))
+const seconds = z.coerce.number().pipe(z.int('expected a whole number of seconds').min(1))
+
+const Listen = z.string().transform((text, context) => {
+  const [, bracketed, plain, port = ''] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  if (host === undefined || host === '' || Number(port) > 65_535) {
+    context.addIssue({ code: 'custom', message: 'expected HOST:PORT, as in 127.0.0.1:3453' })
+    return z.NEVER
+  }
+  return { host, port: Number(port) }
+})
+
+const MetadataUrl = z.string().transform((text, context) => {
+  if (text.startsWith('sqlite:') && text.length > 'sqlite:'.length) {
+    return { driver: 'sqlite' as const, path: text.slice('sqlite:'.length) }
+  }
+  context.addIssue({ code: 'custom', message: 'expected sqlite:PATH or sqlite::memory:' })
+  return z.NEVER
+})
+
+const BlobsUrl = z.string().transform((text, context) => {
+  if (text === 'memory:') return { driver: 'memory' as const }
+  if (text.startsWith('file:') && text.length > 'file:'.length) {
+    return { driver: 'disk' as const, folder: text.slice('file:'.length) }
+  }
+  context.addIssue({ code: 'custom', message: 'expected file:FOLDER or memory:' })
+  return z.NEVER
+})
+
+interface Setting {
+  readonly schema: z.ZodType
+  /** What the setting does, with its unit, as a sentence for `--help` and the documentation. */
+  readonly description: string
+  /** As it would be written in the environment; `undefined` where nothing is the default. */
+  readonly standard: string | undefined
+  /** Whether the value is a secret: never shown, not a flag, and readable from NAME_FILE. */
+  readonly secret?: true
+}
+
+/** By environment name. `--max-file-bytes` is the flag of COFFER_MAX_FILE_BYTES, and so on. */
+export const settings = {
+  COFFER_LISTEN: {
+    schema: Listen,
+    description: 'Where to serve, as HOST:PORT. Port 0 takes a free one.',
+    standard: '127.0.0.1:3453',
+  },
+  COFFER_DATA: {
+    schema: z.string().min(1, 'expected a folder'),
+    description: 'The folder that holds everything, made if it is missing.',
+    standard: './coffer-data',
+  },
+  COFFER_METADATA_URL: {
+    schema: MetadataUrl,
+    description: 'Where rows are kept: sqlite:PATH, by default coffer.db in the data folder.',
+    standard: undefined,
+  },
+  COFFER_BLOBS_URL: {
+    schema: BlobsUrl,
+    description: 'Where bytes are kept: file:FOLDER, by default blobs in the data folder.',
+    standard: undefined,
+  },
+  COFFER_API_KEY: {
+    schema: z.string().min(1, 'expected a key').trim(),
+    description:
+      'An API key that works from the start, in place of the one printed at the first start. ' +
+      'Another value replaces it.',
+    standard: undefined,
+    secret: true,
+  },
+  COFFER_PROFILE: {
+    schema: z.enum(['open', 'openai']),
+    description:
+      'open: the owner may download every file, and training files may have no extension. ' +
+      "openai: the vendor's refusals too.",
+    standard: 'open',
+  },
+  COFFER_MAX_FILE_BYTES: {
+    schema: bytes,
+    description: 'The size of one file, in bytes.',
+    standard: String(limits.fileBytes),
+  },
+  COFFER_ORGANIZATION_QUOTA_BYTES: {
+    schema: bytes,
+    description: 'The size of all files of one organization, in bytes.',
+    standard: String(limits.organizationBytes),
+  },
+  COFFER_IDLE_SECONDS: {
+    schema: seconds,
+    description: 'Seconds without a byte in either direction after which a connection is closed.',
+    standard: '60',
+  },
+  COFFER_SWEEP_SECONDS: {
+    schema: seconds,
+    description: 'Seconds between two sweeps of expired files and of bytes that no file holds.',
+    standard: '60',
+  },
+  COFFER_STOP_SECONDS: {
+    schema: seconds,
+    description: 'Seconds that requests have to end after the first signal to stop.',
+    standard: '30',
+  },
+  COFFER_LOG_LEVEL: {
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    description: 'The least level that is logged, as lines of JSON on standard error.',
+    standard: 'info',
+  },
+} as const satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof settings
+type Value<Name extends SettingName> = z.infer<(typeof settings)[Name]['schema']>
+
+export interface Config {
+  readonly listen: Value<'COFFER_LISTEN'>
+  readonly dataFolder: string
+  readonly metadata: Value<'COFFER_METADATA_URL'>
+  readonly blobs: Value<'COFFER_BLOBS_URL'>
+  readonly apiKey: string | undefined
+  readonly profile: Value<'COFFER_PROFILE'>
+  readonly maxFileBytes: number
+  readonly organizationQuotaBytes: number
+  readonly idleSeconds: number
+  readonly sweepSeconds: number
+  readonly stopSeconds: number
+  readonly logLevel: Value<'COFFER_LOG_LEVEL'>
+}
+
+/** All that is wrong with a configuration, a line for each setting. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * @param env as `process.env`; an empty value counts as absent.
+ * @throws ConfigError that names every faulty setting.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const faults: string[] = []
+
+  function read<Name extends SettingName>(name: Name): Value<Name> | undefined {
+    try {
+      const { schema, standard }: Setting = settings[name]
+      const text = readText(env, name) ?? standard
+      return text === undefined ? undefined : (schema.parse(text) as Value<Name>)
+    } catch (error) {
+      faults.push(`${name}: ${explain(error)}`)
+      return undefined
+    }
+  }
+
+  const dataFolder = resolve(read('COFFER_DATA') ?? '.')
+  const values = {
+    listen: read('COFFER_LISTEN'),
+    dataFolder,
+    metadata: read('COFFER_METADATA_URL') ?? {
+      driver: 'sqlite' as const,
+      path: join(dataFolder, 'coffer.db'),
+    },
+    blobs: read('COFFER_BLOBS_URL') ?? {
+      driver: 'disk' as const,
+      folder: join(dataFolder, 'blobs'),
+    },
+    apiKey: read('COFFER_API_KEY'),
+    profile: read('COFFER_PROFILE'),
+    maxFileBytes: read('COFFER_MAX_FILE_BYTES'),
+    organizationQuotaBytes: read('COFFER_ORGANIZATION_QUOTA_BYTES'),
+    idleSeconds: read('COFFER_IDLE_SECONDS'),
+    sweepSeconds: read('COFFER_SWEEP_SECONDS'),
+    stopSeconds: read('COFFER_STOP_SECONDS'),
+    logLevel: read('COFFER_LOG_LEVEL'),
+  }
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  // Without a fault, every setting that has a default has a value.
+  return Object.freeze(values as Config)
+}
+
+/** A secret may stand in a file, so that it need not be in the environment. */
+function readText(
+  env: Readonly<Record<string, string | undefined>>,
+  name: SettingName,
+): string | undefined {
+  const setting: Setting = settings[name]
+  const file = setting.secret === true ? env[`${name}_FILE`] : undefined
+  const text = env[name] || undefined
+  if (file === undefined || file === '') return text
+  if (text !== undefined) throw new Error(`set either ${name} or ${name}_FILE, not both`)
+  return readFileSync(file, 'utf8').trim()
+}
+
+function explain(error: unknown): string {
+  if (error instanceof z.ZodError) return error.issues.map((issue) => issue.message).join('; ')
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,113 @@
+/** The door: every route, and what holds for all of them. */
+
+import { randomBytes } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import { methodNotAllowed, routeNotFound } from '../service/errors.ts'
+import type { Service } from '../service/service.ts'
+import { requireCaller } from './authentication.ts'
+import { drainBody } from './body-source.ts'
+import { addFileRoutes } from './file-routes.ts'
+import { closeIdleConnections } from './idle-connections.ts'
+import { refuseOtherMethods } from './other-methods.ts'
+import { answerError, parserProblem } from './problems.ts'
+import { addServiceRoutes, describeRoutes } from './service-routes.ts'
+
+export interface AppNeeds {
+  readonly service: Service
+  readonly logger: FastifyBaseLogger
+  /** Seconds without a byte in either direction after which a connection is given up. */
+  readonly idleSeconds: number
+}
+
+export async function createApp({
+  service,
+  logger,
+  idleSeconds,
+}: AppNeeds): Promise<FastifyInstance> {
+  const idle = idleSeconds * 1000
+  const app = fastify({
+    loggerInstance: logger,
+    genReqId: newRequestId,
+    // One line for a request is enough; the hook below writes it.
+    logController: new LogController({ disableRequestLogging: true }),
+    // Node's own limit for a whole request would cut slow uploads that make progress.
+    requestTimeout: 0,
+    connectionTimeout: idle,
+    keepAliveTimeout: idle,
+    http: { headersTimeout: idle },
+    // A stopping server finishes what it has begun and closes each connection after it.
+    return503OnClosing: false,
+    // An id is looked up and not found, however long it is.
+    routerOptions: { maxParamLength: 16 * 1024 },
+    frameworkErrors: answerError,
+    clientErrorHandler(error, socket) {
+      logger.info({ err: error }, 'a request is not valid HTTP')
+      if (socket.writable) socket.end(rawAnswer(String(error.code)))
+      else socket.destroy()
+    },
+  })
+
+  // Bodies are read by the routes that want one; the SDKs announce JSON where they send nothing.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', async () => undefined)
+  // The documents' schemas are not run: requests are read with the vendor's words for each fault,
+  // and answers are typed.
+  app.setValidatorCompiler(() => (value) => ({ value }))
+  app.setSerializerCompiler(() => JSON.stringify)
+
+  closeIdleConnections(app)
+  app.setErrorHandler(answerError)
+  app.setNotFoundHandler((request) => {
+    throw routeNotFound(request.method, pathOf(request.url))
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    drainBody(request.raw)
+    const { method, url } = request
+    const milliseconds = Math.round(reply.elapsedTime)
+    request.log.info({ method, url, status: reply.statusCode, milliseconds }, 'request')
+  })
+
+  const refuseRest = refuseOtherMethods(app, (method, url) => {
+    throw methodNotAllowed(method, pathOf(url))
+  })
+  await describeRoutes(app)
+  await app.register(
+    async (api) => {
+      requireCaller(api, service.access)
+      addFileRoutes(api, service.files)
+    },
+    { prefix: '/v1' },
+  )
+  await addServiceRoutes(app, service.check)
+  refuseRest()
+
+  // Without a listener Node asks for the body at once, before it is known whether it is welcome.
+  app.server.on('checkContinue', app.routing)
+  return app
+}
+
+function newRequestId(): string {
+  return `req_${randomBytes(16).toString('hex')}`
+}
+
+function pathOf(url: string): string {
+  return url.replace(/[?#].*$/s, '')
+}
+
+/** An answer without Fastify, for a request that never became one. */
+function rawAnswer(code: string): string {
+  const { status, problem } = parserProblem(code)
+  const body = JSON.stringify(problem)
+  const headers = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${newRequestId()}`,
+    'connection: close',
+  ]
+  return `${headers.join('\r\n')}\r\n\r\n${body}`
+}

@@ -1,0 +1,123 @@
+/** The five operations of the Files API. */
+
+import {
+  DeletedFile,
+  File,
+  FilePage,
+  ListFilesQuery,
+  Problem,
+  UploadPurpose,
+} from '@coffer/contract'
+import { safeParse } from 'fast-content-type-parse'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { contentTypeUnsupported } from '../service/errors.ts'
+import type { Files } from '../service/files.ts'
+import { readBody } from './body-source.ts'
+import { answerContent } from './content-answer.ts'
+import { readCreateForm } from './create-form.ts'
+import { readListQuery } from './list-query.ts'
+import { readMultipart } from './multipart.ts'
+
+/** What a form may have besides the file: more than any client writes around it. */
+const formOverheadBytes = 64 * 1024
+
+const FileId = z.object({ file_id: z.string().describe('The id of the file.') })
+
+/** For the document: the form itself is read by `readCreateForm`, as a stream. */
+const CreateFileForm = z.object({
+  file: z.file().describe('The content, with its name.'),
+  purpose: UploadPurpose,
+  'expires_after[anchor]': z.literal('created_at').optional(),
+  'expires_after[seconds]': z.int().optional().describe('From 3600 to 2592000.'),
+})
+
+const bearer = { security: [{ ApiKeyAuth: [] }], tags: ['Files'] }
+const failure = { default: Problem }
+
+export function addFileRoutes(app: FastifyInstance, files: Files): void {
+  app.post('/files', {
+    schema: {
+      ...bearer,
+      operationId: 'createFile',
+      summary: 'Upload a file.',
+      consumes: ['multipart/form-data'],
+      body: CreateFileForm,
+      response: { 200: File, ...failure },
+    },
+    handler: async (request, reply) => create(request, reply),
+  })
+
+  app.get('/files', {
+    schema: {
+      ...bearer,
+      operationId: 'listFiles',
+      summary: 'List files, a page at a time.',
+      querystring: ListFilesQuery,
+      response: { 200: FilePage, ...failure },
+    },
+    handler: async ({ caller, query }) => files.list(caller, readListQuery(toRecord(query))),
+  })
+
+  app.get('/files/:file_id', {
+    schema: {
+      ...bearer,
+      operationId: 'retrieveFile',
+      summary: 'Tell about one file.',
+      params: FileId,
+      response: { 200: File, ...failure },
+    },
+    handler: async ({ caller, params }) => files.retrieve(caller, FileId.parse(params).file_id),
+  })
+
+  app.delete('/files/:file_id', {
+    schema: {
+      ...bearer,
+      operationId: 'deleteFile',
+      summary: 'Delete a file.',
+      params: FileId,
+      response: { 200: DeletedFile, ...failure },
+    },
+    handler: async ({ caller, params }) => files.delete(caller, FileId.parse(params).file_id),
+  })
+
+  app.get('/files/:file_id/content', {
+    schema: {
+      ...bearer,
+      operationId: 'downloadFile',
+      summary: "Give a file's content.",
+      params: FileId,
+      produces: ['application/octet-stream'],
+      response: { 200: z.string().meta({ format: 'binary' }), ...failure },
+    },
+    handler: async (request, reply) => {
+      const { file_id } = FileId.parse(request.params)
+      return answerContent(request, reply, await files.open(request.caller, file_id))
+    },
+  })
+
+  async function create(request: FastifyRequest, reply: FastifyReply): Promise<File> {
+    const boundary = readBoundary(request)
+    const length = Number(request.headers['content-length'] ?? 0)
+    await files.refuseEarly(request.caller, Math.max(0, length - formOverheadBytes))
+    // A client that asks first sends its body only now that it is welcome.
+    if (request.headers.expect !== undefined) reply.raw.writeContinue()
+    await using form = await readCreateForm(readMultipart(readBody(request.raw), boundary), files)
+    return await files.create(request.caller, form.content, form.file)
+  }
+}
+
+function readBoundary(request: FastifyRequest): string {
+  const header = request.headers['content-type'] ?? ''
+  const { type, parameters } = safeParse(header)
+  const boundary = parameters['boundary'] ?? ''
+  // RFC 2046 §5.1.1 asks for at most 70 characters; none can be a control character.
+  if (type !== 'multipart/form-data' || !/^[\x20-\x7e]{1,70}$/.test(boundary)) {
+    throw contentTypeUnsupported(header)
+  }
+  return boundary
+}
+
+function toRecord(query: unknown): Record<string, unknown> {
+  return z.record(z.string(), z.unknown()).parse(query)
+}

@@ -1,0 +1,103 @@
+/** Starts a server from a configuration, and stops it without losing what it has begun. */
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { Config } from './config.ts'
+import { createApp } from './http/app.ts'
+import { openStores } from './open-stores.ts'
+import { type Clock, systemClock } from './service/clock.ts'
+import { createIds } from './service/ids.ts'
+import { createService } from './service/service.ts'
+import { setUp } from './service/setup.ts'
+import type { Sweep } from './service/sweep.ts'
+
+export interface Server {
+  /** Where it serves, as http://HOST:PORT. */
+  readonly url: string
+  /** The API key that the first start made, to be shown once. */
+  readonly firstKey: string | undefined
+  /**
+   * Lets requests end for `COFFER_STOP_SECONDS` or until `hurry`, cuts the rest and closes the
+   * stores.
+   */
+  stop(hurry?: AbortSignal): Promise<void>
+}
+
+export interface ServeNeeds {
+  readonly logger: FastifyBaseLogger
+  readonly clock?: Clock
+}
+
+/** Resolves when, and only when, requests are served. */
+export async function serve(
+  config: Config,
+  { logger, clock = systemClock }: ServeNeeds,
+): Promise<Server> {
+  await using started = new AsyncDisposableStack()
+  const stores = started.use(await openStores(config))
+  const ids = createIds(randomBytes)
+  const service = createService({ ...stores, clock, ids, log: logger, settings: config })
+  const firstKey = await setUp({ ...stores, clock, ids }, config.apiKey)
+
+  // This process has the store for itself, so whoever was writing these blobs is gone.
+  await stores.metadata.abandonLooseBlobs()
+  const sweeping = new AbortController()
+  const app = await createApp({ service, logger, idleSeconds: config.idleSeconds })
+  const url = await listen(app, config.listen)
+  const sweeps = sweepRegularly(service.sweep, config.sweepSeconds, sweeping.signal, logger)
+
+  const running = started.move()
+  return {
+    url,
+    firstKey,
+    async stop(hurry) {
+      sweeping.abort()
+      await close(app, config.stopSeconds, hurry)
+      await sweeps
+      await service.settled()
+      await running.disposeAsync()
+    },
+  }
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config['listen']): Promise<string> {
+  await app.listen({ host, port })
+  const [address] = app.addresses()
+  const bound = typeof address === 'object' ? address.port : port
+  return `http://${host.includes(':') ? `[${host}]` : host}:${bound}`
+}
+
+async function close(
+  app: FastifyInstance,
+  stopSeconds: number,
+  hurry: AbortSignal | undefined,
+): Promise<void> {
+  const cut = () => app.server.closeAllConnections()
+  const deadline = setTimeout(cut, stopSeconds * 1000)
+  hurry?.addEventListener('abort', cut)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(deadline)
+    hurry?.removeEventListener('abort', cut)
+  }
+}
+
+async function sweepRegularly(
+  sweep: Sweep,
+  everySeconds: number,
+  signal: AbortSignal,
+  log: FastifyBaseLogger,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await sweep.run(signal)
+    } catch (error) {
+      log.error({ err: error }, 'a sweep failed; the next one tries again')
+    }
+    await delay(everySeconds * 1000, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
+  }
+}
