@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --conditions=source
-import { run } from './run.ts'
-
-process.exitCode = await run(process.argv.slice(2), process)
+#!/usr/bin/env -S node --conditions=source --max-semi-space-size=4
+// `npx coffer` in a checkout: the same program as main.ts, whose packages are taken from source.
+import './main.ts'

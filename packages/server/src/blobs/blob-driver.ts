@@ -12,8 +12,8 @@ export interface BlobDriver {
    */
   write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
   /**
-   * Yields exactly the bytes of `range`, in pieces of at most one MiB that are never written to
-   * again. Rejects with `not-found`, or `unavailable` if the blob ends before the range does.
+   * Yields exactly the bytes of `range`, in pieces of at most one MiB. Each piece has a buffer of
+   * its own and belongs to who pulled it. Rejects with `not-found`, or `unavailable` if the blob ends before the range does.
    */
   read(id: string, range: ByteRange): AsyncIterable<Uint8Array>
   /** Removes a blob durably; one that does not exist is a success. */

@@ -22,7 +22,7 @@ export function createMemoryDriver(): BlobDriver {
       if (content === undefined) throw new BlobError('not-found', `Blob ${id} does not exist.`)
       if (content.length < end) throw new BlobError('unavailable', `Blob ${id} is too short.`)
       for (let at = start; at < end; at += pieceBytes) {
-        yield content.subarray(at, Math.min(at + pieceBytes, end))
+        yield Uint8Array.from(content.subarray(at, Math.min(at + pieceBytes, end)))
       }
     },
 

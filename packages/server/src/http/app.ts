@@ -71,19 +71,21 @@ export async function createApp({
     request.log.info({ method, url, status: reply.statusCode, milliseconds }, 'request')
   })
 
-  const refuseRest = refuseOtherMethods(app, (method, url) => {
-    throw methodNotAllowed(method, pathOf(url))
-  })
   await describeRoutes(app)
-  await app.register(
-    async (api) => {
-      requireCaller(api, service.access)
-      addFileRoutes(api, service.files)
-    },
-    { prefix: '/v1' },
-  )
-  await addServiceRoutes(app, service.check)
-  refuseRest()
+  await app.register(async (own) => {
+    const refuseRest = refuseOtherMethods(own, (method, url) => {
+      throw methodNotAllowed(method, pathOf(url))
+    })
+    await own.register(
+      async (api) => {
+        requireCaller(api, service.access)
+        addFileRoutes(api, service.files)
+      },
+      { prefix: '/v1' },
+    )
+    addServiceRoutes(own, service.check)
+    refuseRest()
+  })
 
   // Without a listener Node asks for the body at once, before it is known whether it is welcome.
   app.server.on('checkContinue', app.routing)

@@ -1,5 +1,6 @@
 /** Answers with a file's content: whole, a range of it, or the word that it has not changed. */
 
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
@@ -7,9 +8,6 @@ import parseRange from 'range-parser'
 import { rangeNotSatisfiable } from '../service/errors.ts'
 import type { FileContent } from '../service/files.ts'
 import { attachment } from './attachment.ts'
-
-/** Bytes read ahead of the client: one piece of the blob store. */
-const readAheadBytes = 256 * 1024
 
 /** @throws what reading the first bytes throws, while another answer can still be given. */
 export async function answerContent(
@@ -49,8 +47,41 @@ export async function answerContent(
   // An empty stream leaves the length as it is said; nothing at all would make it zero.
   if (request.method === 'HEAD') return reply.send(Readable.from([]))
   const bytes = await begun(content.read({ start, end }))
-  const stream = Readable.from(bytes, { objectMode: false, highWaterMark: readAheadBytes })
-  return reply.send(stream)
+  reply.hijack()
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) reply.raw.setHeader(name, value)
+  }
+  reply.raw.writeHead(reply.statusCode)
+  try {
+    await sendPieces(reply.raw, bytes)
+  } catch (error) {
+    // The head is out, so only a cut connection can say that the content is not whole.
+    request.log.error({ err: error }, 'a download was cut')
+    reply.raw.destroy()
+  }
+  return reply
+}
+
+/** Sends the pieces one by one, and stops reading when the client has left. */
+async function sendPieces(
+  response: ServerResponse,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  for await (const piece of pieces) {
+    if (!(await sendPiece(response, piece))) return
+    // The piece is ours and the kernel has it. Left to the garbage collector, such pieces take
+    // some hundred MiB before it comes by.
+    if (piece.buffer instanceof ArrayBuffer) piece.buffer.transfer(0)
+  }
+  response.end()
+}
+
+/** @returns whether the kernel took the piece; otherwise nobody listens any more. */
+async function sendPiece(response: ServerResponse, piece: Uint8Array): Promise<boolean> {
+  if (response.destroyed) return false
+  return new Promise((resolve) => {
+    response.write(piece, (error) => resolve(error == null))
+  })
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
-import reference from '@scalar/fastify-api-reference'
+import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -15,7 +15,7 @@ const { version } = PackageJson.parse(
 
 const Status = z.object({ status: z.literal('ok') })
 
-/** Describes the routes that are added to `app` after it. */
+/** Describes the routes that are added to `app` after it, at /openapi.json and /docs. */
 export async function describeRoutes(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -30,13 +30,11 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
     },
     transform: jsonSchemaTransform,
   })
+  await app.register(swaggerUi, { routePrefix: '/docs', theme: { title: 'Coffer' } })
 }
 
 /** @param check rejects if files could not be stored now. */
-export async function addServiceRoutes(
-  app: FastifyInstance,
-  check: () => Promise<void>,
-): Promise<void> {
+export function addServiceRoutes(app: FastifyInstance, check: () => Promise<void>): void {
   const tags = ['Service']
 
   app.get('/healthz', {
@@ -58,9 +56,4 @@ export async function addServiceRoutes(
   })
 
   app.get('/openapi.json', { schema: { hide: true }, handler: async () => app.swagger() })
-
-  await app.register(reference, {
-    routePrefix: '/docs',
-    configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
-  })
 }
