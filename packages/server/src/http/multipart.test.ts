@@ -453,30 +453,34 @@ const brokenForms: Form[] = [
   },
 ]
 
-const forms = [...officialForms, ...oddForms, ...brokenForms].map((form) => ({
-  title: form.title,
-  boundary: form.boundary ?? boundary,
-  body: Buffer.from(form.body, 'latin1'),
-  outcome: {
-    parts: form.parts.map(([name, filename, content]) => ({ name, filename, content })),
-    error: form.error,
-  } satisfies Outcome,
-}))
+const forms = [...officialForms, ...oddForms, ...brokenForms].map(
+  (form): [string, { boundary: string; body: Buffer; outcome: Outcome }] => [
+    form.title,
+    {
+      boundary: form.boundary ?? boundary,
+      body: Buffer.from(form.body, 'latin1'),
+      outcome: {
+        parts: form.parts.map(([name, filename, content]) => ({ name, filename, content })),
+        error: form.error,
+      },
+    },
+  ],
+)
 
 describe('readMultipart', () => {
-  it.each(forms)('$title', async ({ body, boundary, outcome }) => {
+  it.each(forms)('%s', async (_, { body, boundary, outcome }) => {
     expect(await outcomeOf(chunks(body, body.length), boundary)).toEqual(outcome)
   })
 
-  it.each(forms)('$title, wherever it is cut in two', async ({ body, boundary, outcome }) => {
-    // The forms of 16 KiB are long runs of one filler: there every seventh cut is enough.
-    const step = body.length > 8 * KiB ? 7 : 1
-    for (let at = 0; at <= body.length; at += step) {
+  it.each(forms)('%s, wherever it is cut in two', async (_, { body, boundary, outcome }) => {
+    for (let at = 0; at <= body.length; at += 1) {
+      // One cut in seven is enough for the filler of the forms that come up to a limit.
+      if (at % 7 !== 0 && isFiller(body.subarray(Math.max(at - 16, 0), at + 16))) continue
       expectSame(await outcomeOf(chunks(body, at, body.length), boundary), outcome, `cut at ${at}`)
     }
   })
 
-  it.each(forms)('$title, in chunks of 1 to 64 bytes', async ({ body, boundary, outcome }) => {
+  it.each(forms)('%s, in chunks of 1 to 64 bytes', async (_, { body, boundary, outcome }) => {
     for (let size = 1; size <= 64; size += 1) {
       expectSame(await outcomeOf(chunks(body, size), boundary), outcome, `chunks of ${size}`)
     }
@@ -525,7 +529,7 @@ describe('readMultipart', () => {
     )
   })
 
-  it('agrees with busboy on forms whose contents have no line that starts with the boundary', async () => {
+  it('agrees with busboy where no line of a content starts with the boundary', async () => {
     await fc.assert(
       fc.asyncProperty(plainForms, chunkSizes, async (parts, sizes) => {
         const body = Buffer.from(encode(parts), 'latin1')
@@ -577,7 +581,7 @@ describe('a reader of a form', () => {
   it('gets the bytes that stood before a broken end', async () => {
     const cut = chunks(Buffer.from(fileForm('whole')).subarray(0, -18), 1_000)
     const { parts } = await outcomeOf(cut, boundary)
-    expect(parts).toEqual([{ name: 'file', filename: 'f', content: expect.stringMatching(/^who/) }])
+    expect(parts).toEqual([{ name: 'file', filename: 'f', content: 'who' }])
   })
 
   it('gets the error of the source wherever that fails', async () => {
@@ -661,12 +665,11 @@ describe('the source of a form', () => {
     const chunk = Buffer.alloc(64 * KiB, '\r\n--cut-here-')
     let pulled = 0
     let given = 0
-    let mostHeld = 0
     async function* source() {
       yield Buffer.from(lines('--cut-here', file('file', 'f'), '', ''))
       for (let at = 0; at < KiB; at += 1) {
         pulled += chunk.length
-        mostHeld = Math.max(mostHeld, pulled - given)
+        expect(pulled - given).toBeLessThanOrEqual(2 * chunk.length)
         yield chunk
       }
       yield Buffer.from('\r\n--cut-here--\r\n')
@@ -675,7 +678,6 @@ describe('the source of a form', () => {
       for await (const bytes of part.body) given += bytes.length
     }
     expect(given).toBe(64 * KiB * KiB)
-    expect(mostHeld).toBeLessThanOrEqual(2 * chunk.length)
   })
 })
 
@@ -702,6 +704,11 @@ async function* chunks(body: Uint8Array, ...sizes: number[]): AsyncGenerator<Uin
     yield body.subarray(at, end)
     at = end
   }
+}
+
+/** Whether the bytes are one or two that follow each other over and over. */
+function isFiller(bytes: Buffer): boolean {
+  return bytes.length === 32 && bytes.subarray(2).equals(bytes.subarray(0, -2))
 }
 
 // Vitest's own comparison is too slow for the hundred thousand cuts that are alike.
@@ -765,7 +772,9 @@ function strictly(body: string): string[] | undefined {
   for (let line = delimiter.exec(text); line !== null; line = delimiter.exec(text)) {
     if (line[1] === '--') return contents
     const headersEnd = text.indexOf('\r\n\r\n', delimiter.lastIndex)
-    if (!/^(?:[\w-]+:.*(?:\r\n|$))+$/.test(text.slice(delimiter.lastIndex, headersEnd))) break
+    if (headersEnd === -1) break
+    const headers = text.slice(delimiter.lastIndex, headersEnd)
+    if (!/^(?:(?!--)[^\s:]+:.*(?:\r\n|$))+$/.test(headers)) break
     delimiter.lastIndex = headersEnd + 2
     const next = delimiter.exec(text)
     if (next === null) break

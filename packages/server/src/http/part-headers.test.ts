@@ -93,6 +93,7 @@ describe('the headers of a part', () => {
     ['with a lone CR in it', 'A: b\rC: d'],
     ['with a lone LF in it', 'A: b\nC: d'],
     ['that is empty', ''],
+    ['that begins with a byte order mark', '\ufeffA: b'],
     ['that begins like a boundary', '--a: b'],
   ])('may not hold a line %s', (_, line) => {
     for (const lines of [
@@ -209,7 +210,7 @@ describe('a name', () => {
         const written = text.replaceAll('"', '%22').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
         expect(nameOf(`name="${written}"`)).toBe(text)
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     )
   })
 
@@ -229,6 +230,7 @@ describe('a file name with a charset', () => {
     ["UTF-8''n%C3%A9%20%e4%b8%ad.txt", 'né 中.txt'],
     ["utf-8'en-GB'a", 'a'],
     ["ISO-8859-1''n%E9", 'né'],
+    ["UTF-8''%EF%BB%BFa", '\ufeffa'],
     ["UTF-8''", ''],
     ["UTF-8''!#$&+-.^_`|~", '!#$&+-.^_`|~'],
     ["UTF-8''%2522", '%22'],
@@ -263,18 +265,22 @@ describe('a file name with a charset', () => {
 })
 
 describe('hostile headers', () => {
+  const disposition = 'Content-Disposition: form-data; name="file"'
+
   // The sizes are such that an expression which can match in many ways is late, yet comes to an
   // end: no timer can interrupt it. A linear one takes less than a millisecond for each.
   it.each([
-    ['backslashes that no quote ends', `x="${'\\'.repeat(46)}`],
-    ['escaped quotes that no quote ends', `x="${'\\"'.repeat(2 * KiB)}`],
-    ['blanks before a NUL', `x=${' '.repeat(4 * KiB)}\0`],
-    ['blanks before a letter', `x=a${' '.repeat(4 * KiB)}b`],
-    ['blanks before an equals sign', `x=a;${' '.repeat(4 * KiB)}=`],
-    ['semicolons before a letter', `x=a${';'.repeat(4 * KiB)}b`],
-    ['a long parameter without a value', `x=a; ${'b'.repeat(4 * KiB)}`],
-    ['a long file name with a broken escape', `filename*=UTF-8''${'%41'.repeat(4 * KiB)}%`],
-  ])('are refused in time: %s', { timeout: 5_000 }, (_, parameters) => {
-    expect(faultOf(() => filenameOf(parameters))).toMatch('malformed')
+    ['backslashes that no quote ends', `${disposition}; x="${'\\'.repeat(46)}`],
+    ['escaped quotes that no quote ends', `${disposition}; x="${'\\"'.repeat(2 * KiB)}a`],
+    ['blanks before a letter', `${disposition}; x=a${' '.repeat(4 * KiB)}b`],
+    ['blanks before an equals sign', `${disposition};${' '.repeat(4 * KiB)}=`],
+    ['semicolons before a letter', `${disposition}${';'.repeat(4 * KiB)}b`],
+    ['a long parameter without a value', `${disposition}; ${'b'.repeat(4 * KiB)}`],
+    ['a long charset', `${disposition}; filename*=UTF-8${"'".repeat(4 * KiB)}a`],
+    ['a long broken escape', `${disposition}; filename*=UTF-8''${'%41'.repeat(4 * KiB)}%`],
+    ['blanks before a NUL', `${disposition}\r\nA:${' '.repeat(4 * KiB)}\0`],
+    ['a long header without a colon', `${disposition}\r\n${'A'.repeat(4 * KiB)}`],
+  ])('are refused in time: %s', { timeout: 5_000 }, (_, headers) => {
+    expect(faultOf(() => parse(headers))).toMatch('malformed')
   })
 })
