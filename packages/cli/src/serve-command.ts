@@ -13,8 +13,10 @@ import { type Command, Option } from 'commander'
 import { pino } from 'pino'
 import { Failure, type Io } from './program.ts'
 
+const names = Object.keys(settings) as SettingName[]
+
 /** A flag for each setting that is no secret: a flag shows in the list of processes. */
-const flags = (Object.keys(settings) as SettingName[])
+const flags = names
   .filter((name) => !('secret' in settings[name]))
   .map((name) => {
     const { description, standard } = settings[name]
@@ -26,10 +28,15 @@ const flags = (Object.keys(settings) as SettingName[])
     return { name, option: new Option(`--${long} <value>`, `${description} (${notes.join(', ')})`) }
   })
 
+const secrets = names
+  .filter((name) => 'secret' in settings[name])
+  .map((name) => `  ${name}, or a file that ${name}_FILE names: ${settings[name].description}`)
+
 export function addServeCommand(program: Command, io: Io): void {
   const command = program
     .command('serve')
     .description('Serve files, by default from SQLite and a disk folder in ./coffer-data.')
+    .addHelpText('after', `\nSecrets, only from the environment:\n${secrets.join('\n')}`)
     .action((given: Record<string, string>) => serveUntilStopped(given, io))
   for (const { option } of flags) command.addOption(option)
 }
@@ -72,21 +79,28 @@ function announce({ url, firstKey }: Server, { stdout }: Io): void {
   )
 }
 
+/**
+ * Ctrl-C reaches npm and the program that npm started, and npm passes it on: one wish, two signals
+ * within milliseconds.
+ */
+const echoMilliseconds = 100
+
 interface Signals extends Disposable {
   /** Resolves at the first signal, which asks to stop. */
   readonly first: Promise<void>
-  /** Aborts at the second, which asks to stop at once. */
+  /** Aborts at the second that is no echo of it, which asks to stop at once. */
   readonly second: AbortSignal
 }
 
 function watchSignals(io: Io): Signals {
   const first = Promise.withResolvers<void>()
   const second = new AbortController()
-  let count = 0
+  let firstAt: number | undefined
   const onSignal = () => {
-    count += 1
-    if (count === 1) first.resolve()
-    else second.abort()
+    const now = performance.now()
+    firstAt ??= now
+    first.resolve()
+    if (now - firstAt > echoMilliseconds) second.abort()
   }
   io.on('SIGINT', onSignal)
   io.on('SIGTERM', onSignal)

@@ -74,7 +74,7 @@ async function close(
   hurry: AbortSignal | undefined,
 ): Promise<void> {
   const cut = () => app.server.closeAllConnections()
-  const deadline = setTimeout(cut, stopSeconds * 1000)
+  const deadline = setTimeout(cut, hurry?.aborted === true ? 0 : stopSeconds * 1000)
   hurry?.addEventListener('abort', cut)
   try {
     await app.close()

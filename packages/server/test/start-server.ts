@@ -1,23 +1,24 @@
 /** A real server on a free port of loopback, with its own data folder, gone after the test. */
 
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { File, FilePage } from '@coffer/contract'
 import { type Clock, readConfig, type SettingName, serve } from '@coffer/server'
 import { pino } from 'pino'
+import { expect } from 'vitest'
 import { digestApiKey } from '../src/service/access.ts'
+import { checkAnswer } from './answers.ts'
+import { openConnection, type RawConnection } from './raw-connection.ts'
 
-export interface TestServer extends AsyncDisposable {
-  /** As http://127.0.0.1:PORT */
-  readonly url: string
-  /** The key that `fetch` sends. */
+/** Asks a server with the key of one tenant. */
+export interface Client {
   readonly apiKey: string
-  readonly folder: string
-  /** What the server logged, parsed. */
-  readonly logs: Record<string, unknown>[]
-  /** Asks with the server's key unless the headers say otherwise. */
+  readonly organization_id: string
+  readonly project_id: string
+  /** Asks with the client's key unless the headers say otherwise, and checks what always holds. */
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** Creates a file and gives what the server answered, whatever that is. */
   upload(
@@ -25,9 +26,46 @@ export interface TestServer extends AsyncDisposable {
     fields: Record<string, string>,
     filename?: string,
   ): Promise<Response>
-  /** Makes another organization with a project and a key of its own, and gives the key. */
-  addTenant(): string
-  stop(): Promise<void>
+  /** Creates a file, which must succeed. */
+  create(
+    content?: string | Uint8Array<ArrayBuffer>,
+    fields?: Record<string, string>,
+    filename?: string,
+  ): Promise<File>
+  /** Asks for one page, which must succeed; `query` as in `limit=2&order=asc`. */
+  list(query?: string): Promise<FilePage>
+  /** What the organization has used of its quota, by the database. */
+  usedBytes(): number
+}
+
+export interface TestServer extends Client, AsyncDisposable {
+  /** As http://127.0.0.1:PORT */
+  readonly url: string
+  readonly folder: string
+  /** What the server logged, parsed. */
+  readonly logs: LogLine[]
+  /** The next line with this message that is logged from now on. */
+  logged(message: string): Promise<LogLine>
+  /** Makes another organization with a project and a key of its own. */
+  addTenant(): Client
+  /** Opens a connection to write and read bytes on; closed with the server at the latest. */
+  connect(): Promise<RawConnection>
+  /** All that is kept of files and uploads, as far as the disk and the database know. */
+  stored(): Promise<Stored>
+  /** Runs SQL on the database of the server, beside it. */
+  query<Row>(sql: string, ...values: (string | number)[]): Row[]
+  stop(hurry?: AbortSignal): Promise<void>
+}
+
+export type LogLine = Record<string, unknown>
+
+export interface Stored {
+  /** Files of the blob folder, unfinished ones too. */
+  readonly blobs: string[]
+  readonly files: number
+  readonly looseBlobs: number
+  /** Of all organizations. */
+  readonly usedBytes: number
 }
 
 export interface StartOptions {
@@ -39,9 +77,19 @@ export interface StartOptions {
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'coffer-test-')))
-  const apiKey = 'sk-test-key'
-  const logs: Record<string, unknown>[] = []
-  const logger = pino({}, { write: (line: string) => void logs.push(JSON.parse(line)) })
+  const apiKey = 'sk-test-0123456789abcdef'
+  const logs: LogLine[] = []
+  const waiting = new Set<(line: LogLine) => void>()
+  const logger = pino(
+    {},
+    {
+      write(text: string) {
+        const line: LogLine = JSON.parse(text)
+        logs.push(line)
+        for (const look of waiting) look(line)
+      },
+    },
+  )
   const config = readConfig({
     COFFER_LISTEN: '127.0.0.1:0',
     COFFER_DATA: folder,
@@ -52,45 +100,118 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     logger,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   })
+  const connections = new Set<RawConnection>()
 
-  async function send(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = new Headers(init.headers)
-    if (!headers.has('authorization')) headers.set('authorization', `Bearer ${apiKey}`)
-    return fetch(`${server.url}${path}`, { ...init, headers })
+  function query<Row>(sql: string, ...values: (string | number)[]): Row[] {
+    using database = new DatabaseSync(join(folder, 'coffer.db'))
+    database.exec('pragma busy_timeout = 5000')
+    return database.prepare(sql).all(...values) as Row[]
+  }
+
+  function clientOf(key: string): Client {
+    const [owner] = query<Pick<Client, 'organization_id' | 'project_id'>>(
+      'select organization_id, project_id from api_keys where digest = ?',
+      digestApiKey(key),
+    )
+    if (owner === undefined) throw new Error('The key is unknown.')
+
+    async function send(path: string, init: RequestInit = {}): Promise<Response> {
+      const headers = new Headers(init.headers)
+      if (!headers.has('authorization')) headers.set('authorization', `Bearer ${key}`)
+      const response = await fetch(`${server.url}${path}`, { ...init, headers })
+      await checkAnswer(response)
+      return response
+    }
+
+    const client: Client = {
+      ...owner,
+      apiKey: key,
+      fetch: send,
+      async upload(content, fields, filename = 'file.bin') {
+        const form = new FormData()
+        for (const [name, value] of Object.entries(fields)) form.append(name, value)
+        form.append('file', new Blob([content]), filename)
+        return send('/v1/files', { method: 'POST', body: form })
+      },
+      async create(content = 'content', fields = { purpose: 'user_data' }, filename = 'file.bin') {
+        const response = await client.upload(content, fields, filename)
+        expect(response.status).toBe(200)
+        return File.parse(await response.json())
+      },
+      async list(search = '') {
+        const response = await send(`/v1/files?${search}`)
+        expect(response.status).toBe(200)
+        return FilePage.parse(await response.json())
+      },
+      usedBytes() {
+        const sql = 'select used_bytes from organizations where id = ?'
+        return (
+          query<{ used_bytes: number }>(sql, owner.organization_id)[0]?.used_bytes ?? Number.NaN
+        )
+      },
+    }
+    return client
   }
 
   return {
+    ...clientOf(apiKey),
     url: server.url,
-    apiKey,
     folder,
     logs,
-    fetch: send,
-    async upload(content, fields, filename = 'file.bin') {
-      const form = new FormData()
-      for (const [name, value] of Object.entries(fields)) form.append(name, value)
-      form.append('file', new Blob([content]), filename)
-      return send('/v1/files', { method: 'POST', body: form })
+    query,
+    logged(message) {
+      return new Promise((resolve) => {
+        const look = (line: LogLine) => {
+          if (line['msg'] !== message) return
+          waiting.delete(look)
+          resolve(line)
+        }
+        waiting.add(look)
+      })
     },
     addTenant() {
       const key = `sk-${randomBytes(16).toString('hex')}`
       const id = randomBytes(8).toString('hex')
-      using database = new DatabaseSync(join(folder, 'coffer.db'))
-      database.exec('pragma busy_timeout = 5000')
-      database
-        .prepare('insert into organizations (id, name, created_at) values (?, ?, 0)')
-        .run(`org-${id}`, 'Another')
-      database
-        .prepare('insert into projects (id, organization_id, name, created_at) values (?, ?, ?, ?)')
-        .run(`proj_${id}`, `org-${id}`, 'Another', 4_000_000_000)
-      database
-        .prepare(
-          'insert into api_keys (id, organization_id, project_id, name, digest, created_at) values (?, ?, ?, ?, ?, 0)',
-        )
-        .run(`key_${id}`, `org-${id}`, `proj_${id}`, 'Key', digestApiKey(key))
-      return key
+      query(
+        'insert into organizations (id, name, created_at) values (?, ?, 0)',
+        `org-${id}`,
+        'Another',
+      )
+      query(
+        'insert into projects (id, organization_id, name, created_at) values (?, ?, ?, ?)',
+        ...[`proj_${id}`, `org-${id}`, 'Another', 4_000_000_000],
+      )
+      query(
+        'insert into api_keys (id, organization_id, project_id, name, digest, created_at) ' +
+          'values (?, ?, ?, ?, ?, 0)',
+        ...[`key_${id}`, `org-${id}`, `proj_${id}`, 'Key', digestApiKey(key)],
+      )
+      return clientOf(key)
     },
-    stop: () => server.stop(),
+    async connect() {
+      const connection = await openConnection(Number(new URL(server.url).port))
+      connections.add(connection)
+      return connection
+    },
+    async stored() {
+      const blobs = await readdir(join(folder, 'blobs'), { recursive: true, withFileTypes: true })
+      const [counts] = query<Omit<Stored, 'blobs'>>(
+        `select (select count(*) from files) as files,
+          (select count(*) from loose_blobs) as looseBlobs,
+          (select sum(used_bytes) from organizations) as usedBytes`,
+      )
+      if (counts === undefined) throw new Error('SQLite did not count.')
+      return {
+        ...counts,
+        blobs: blobs
+          .filter((entry) => entry.isFile() && entry.name !== 'LOCK')
+          .map((entry) => entry.name)
+          .sort(),
+      }
+    },
+    stop: (hurry) => server.stop(hurry),
     async [Symbol.asyncDispose]() {
+      for (const { socket } of connections) socket.destroy()
       await server.stop()
       if (options.folder === undefined) await rm(folder, { recursive: true, force: true })
     },

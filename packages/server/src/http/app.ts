@@ -1,7 +1,5 @@
 /** The door: every route, and what holds for all of them. */
 
-import { randomBytes } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import { methodNotAllowed, routeNotFound } from '../service/errors.ts'
 import type { Service } from '../service/service.ts'
@@ -9,8 +7,10 @@ import { requireCaller } from './authentication.ts'
 import { drainBody } from './body-source.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { closeIdleConnections } from './idle-connections.ts'
+import { createInvalidRequests } from './invalid-requests.ts'
 import { refuseOtherMethods } from './other-methods.ts'
-import { answerError, parserProblem } from './problems.ts'
+import { answerError } from './problems.ts'
+import { newRequestId } from './request-id.ts'
 import { addServiceRoutes, describeRoutes } from './service-routes.ts'
 
 export interface AppNeeds {
@@ -26,6 +26,7 @@ export async function createApp({
   idleSeconds,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
+  const invalidRequests = createInvalidRequests(logger)
   const app = fastify({
     loggerInstance: logger,
     genReqId: newRequestId,
@@ -40,12 +41,12 @@ export async function createApp({
     return503OnClosing: false,
     // An id is looked up and not found, however long it is.
     routerOptions: { maxParamLength: 16 * 1024 },
-    frameworkErrors: answerError,
-    clientErrorHandler(error, socket) {
-      logger.info({ err: error }, 'a request is not valid HTTP')
-      if (socket.writable) socket.end(rawAnswer(String(error.code)))
-      else socket.destroy()
+    frameworkErrors(error, request, reply) {
+      // No hook runs for a URL that cannot be decoded.
+      reply.header('x-request-id', request.id)
+      return answerError(error, request, reply)
     },
+    clientErrorHandler: invalidRequests.refuse,
   })
 
   // Bodies are read by the routes that want one; the SDKs announce JSON where they send nothing.
@@ -57,6 +58,7 @@ export async function createApp({
   app.setSerializerCompiler(() => JSON.stringify)
 
   closeIdleConnections(app)
+  invalidRequests.watch(app)
   app.setErrorHandler(answerError)
   app.setNotFoundHandler((request) => {
     throw routeNotFound(request.method, pathOf(request.url))
@@ -92,24 +94,6 @@ export async function createApp({
   return app
 }
 
-function newRequestId(): string {
-  return `req_${randomBytes(16).toString('hex')}`
-}
-
 function pathOf(url: string): string {
   return url.replace(/[?#].*$/s, '')
-}
-
-/** An answer without Fastify, for a request that never became one. */
-function rawAnswer(code: string): string {
-  const { status, problem } = parserProblem(code)
-  const body = JSON.stringify(problem)
-  const headers = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${newRequestId()}`,
-    'connection: close',
-  ]
-  return `${headers.join('\r\n')}\r\n\r\n${body}`
 }

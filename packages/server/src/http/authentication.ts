@@ -24,7 +24,8 @@ export function requireCaller(app: FastifyInstance, access: Access): void {
 
 /** The key of `Bearer KEY` or, as the vendor has it too, the password of HTTP Basic. */
 function readApiKey(authorization: string | undefined): string | undefined {
-  const [, scheme = '', value = ''] = /^(\w+) +(.*?) *$/.exec(authorization ?? '') ?? []
+  // Node's parser leaves no blank at the end.
+  const [, scheme = '', value = ''] = /^(\w+) +(.*)$/.exec(authorization ?? '') ?? []
   switch (scheme.toLowerCase()) {
     case 'bearer':
       return value === '' ? undefined : value

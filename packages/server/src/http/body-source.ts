@@ -63,7 +63,8 @@ const drain = { bytes: 16 * MiB, milliseconds: 1000 }
  * that write until they are done, as Node's `fetch` does, never see an early answer otherwise.
  */
 export function drainBody(request: IncomingMessage): void {
-  if (request.complete || request.destroyed) return
+  // A body that came whole but was not read out still stops the connection's next request.
+  if (request.readableEnded || request.destroyed) return
   let drained = 0
   const deadline = setTimeout(() => request.socket.destroy(), drain.milliseconds)
   request.on('data', (piece: Uint8Array) => {

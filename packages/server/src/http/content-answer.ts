@@ -1,10 +1,10 @@
 /** Answers with a file's content: whole, a range of it, or the word that it has not changed. */
 
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
-import parseRange from 'range-parser'
 import { rangeNotSatisfiable } from '../service/errors.ts'
 import type { FileContent } from '../service/files.ts'
 import { attachment } from './attachment.ts'
@@ -15,38 +15,31 @@ export async function answerContent(
   reply: FastifyReply,
   content: FileContent,
 ): Promise<FastifyReply> {
-  const { file, sha256 } = content
-  const etag = `"${sha256}"`
-  reply.headers({
-    etag,
-    'accept-ranges': 'bytes',
-    // What one client uploaded must not run, be sniffed or be kept where another may find it.
-    'cache-control': 'private, no-store',
-    'content-disposition': attachment(file.filename),
-    'content-security-policy': 'sandbox',
-    'cross-origin-resource-policy': 'same-origin',
-    vary: 'accept',
-    'x-content-type-options': 'nosniff',
-  })
+  const { file } = content
+  const headers = contentHeaders(content)
   const { 'if-none-match': ifNoneMatch } = request.headers
-  if (ifNoneMatch !== undefined && fresh({ 'if-none-match': ifNoneMatch }, { etag })) {
-    return reply.code(304).send()
+  if (ifNoneMatch !== undefined && fresh({ 'if-none-match': ifNoneMatch }, headers)) {
+    return reply.code(304).headers(headers).send()
   }
 
-  const range = readRange(request, file.bytes, etag)
+  const range = readRange(request, file.bytes, headers.etag)
   if (range === 'unsatisfiable') {
     reply.header('content-range', `bytes */${file.bytes}`)
     throw rangeNotSatisfiable(file.bytes)
   }
-  if (range !== undefined) {
-    reply.code(206)
-    reply.header('content-range', `bytes ${range.start}-${range.end - 1}/${file.bytes}`)
-  }
   const { start, end } = range ?? { start: 0, end: file.bytes }
+  const isWanted = request.method !== 'HEAD'
+  // Of answers that wait for another one on their connection none holds a file or bytes of it.
+  if (isWanted && reply.raw.socket === null) await once(reply.raw, 'socket')
+  const bytes = isWanted ? await begun(content.read({ start, end })) : undefined
+  // Only now, because a refusal would carry these headers, too.
+  reply.headers(headers)
   reply.type(contentType(request, content)).header('content-length', end - start)
+  if (range !== undefined) {
+    reply.code(206).header('content-range', `bytes ${start}-${end - 1}/${file.bytes}`)
+  }
   // An empty stream leaves the length as it is said; nothing at all would make it zero.
-  if (request.method === 'HEAD') return reply.send(Readable.from([]))
-  const bytes = await begun(content.read({ start, end }))
+  if (bytes === undefined) return reply.send(Readable.from([]))
   reply.hijack()
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) reply.raw.setHeader(name, value)
@@ -60,6 +53,20 @@ export async function answerContent(
     reply.raw.destroy()
   }
   return reply
+}
+
+function contentHeaders({ file, sha256 }: FileContent) {
+  return {
+    etag: `"${sha256}"`,
+    'accept-ranges': 'bytes',
+    // What one client uploaded must not run, be sniffed or be kept where another may find it.
+    'cache-control': 'private, no-store',
+    'content-disposition': attachment(file.filename),
+    'content-security-policy': 'sandbox',
+    'cross-origin-resource-policy': 'same-origin',
+    vary: 'accept',
+    'x-content-type-options': 'nosniff',
+  }
 }
 
 /** Sends the pieces one by one, and stops reading when the client has left. */
@@ -78,10 +85,16 @@ async function sendPieces(
 
 /** @returns whether the kernel took the piece; otherwise nobody listens any more. */
 async function sendPiece(response: ServerResponse, piece: Uint8Array): Promise<boolean> {
-  if (response.destroyed) return false
-  return new Promise((resolve) => {
-    response.write(piece, (error) => resolve(error == null))
-  })
+  const { socket } = response
+  if (socket === null || socket.destroyed) return false
+  // Node does not call back for what it could not write any more.
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const leave = () => resolve(false)
+  socket.once('close', leave)
+  response.write(piece, (error) => resolve(error == null))
+  const sent = await promise
+  socket.off('close', leave)
+  return sent
 }
 
 /**
@@ -93,19 +106,24 @@ function contentType(request: FastifyRequest, { isText }: FileContent): string {
   return `text/plain; charset=${isText ? 'utf-8' : 'latin-1'}`
 }
 
-/** The one range asked for; what is malformed or many is answered whole (RFC 9110 §14.2). */
+/**
+ * The one range asked for. What is malformed, of another unit or many is answered whole, and only
+ * GET knows ranges (RFC 9110 §14.2).
+ */
 function readRange(
-  request: FastifyRequest,
+  { method, headers }: FastifyRequest,
   bytes: number,
   etag: string,
 ): { start: number; end: number } | 'unsatisfiable' | undefined {
-  const { range, 'if-range': ifRange } = request.headers
-  if (range === undefined || (ifRange !== undefined && ifRange !== etag)) return undefined
-  const ranges = parseRange(bytes, range)
-  if (ranges === -1) return 'unsatisfiable'
-  if (ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1) return undefined
-  const [first] = ranges
-  return first === undefined ? undefined : { start: first.start, end: first.end + 1 }
+  const { range = '', 'if-range': ifRange = etag } = headers
+  const match = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/i.exec(range)
+  if (match === null || method !== 'GET' || ifRange !== etag) return undefined
+  const [, first, last = '', suffix] = match
+  // The last so many bytes: all of them where the file has fewer.
+  const start = first === undefined ? Math.max(0, bytes - Number(suffix)) : Number(first)
+  const end = last === '' ? bytes : Number(last) + 1
+  if (last !== '' && end <= start) return undefined
+  return start >= bytes ? 'unsatisfiable' : { start, end: Math.min(end, bytes) }
 }
 
 /** The same bytes, the first of them already read. */
@@ -113,8 +131,13 @@ async function begun(source: AsyncIterable<Uint8Array>): Promise<AsyncIterable<U
   const iterator = source[Symbol.asyncIterator]()
   const first = await iterator.next()
   async function* continued() {
-    if (first.done !== true) yield first.value
-    yield* { [Symbol.asyncIterator]: () => iterator }
+    try {
+      if (first.done !== true) yield first.value
+      yield* { [Symbol.asyncIterator]: () => iterator }
+    } finally {
+      // Whoever stops at the first piece must let go of the source, too.
+      await iterator.return?.()
+    }
   }
   return continued()
 }

@@ -35,6 +35,9 @@ const CreateFileForm = z.object({
 const bearer = { security: [{ ApiKeyAuth: [] }], tags: ['Files'] }
 const failure = { default: Problem }
 
+const Bytes = z.string().meta({ format: 'binary' })
+const bytes = { 'application/octet-stream': { schema: Bytes }, 'text/plain': { schema: Bytes } }
+
 export function addFileRoutes(app: FastifyInstance, files: Files): void {
   app.post('/files', {
     schema: {
@@ -87,8 +90,11 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       operationId: 'downloadFile',
       summary: "Give a file's content.",
       params: FileId,
-      produces: ['application/octet-stream'],
-      response: { 200: z.string().meta({ format: 'binary' }), ...failure },
+      response: {
+        200: { description: 'The content.', content: bytes },
+        206: { description: 'The range of the content that was asked for.', content: bytes },
+        ...failure,
+      },
     },
     handler: async (request, reply) => {
       const { file_id } = FileId.parse(request.params)

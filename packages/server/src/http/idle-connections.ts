@@ -23,6 +23,11 @@ export function closeIdleConnections(app: FastifyInstance): void {
   app.addHook('onRequest', async (request) => {
     idle.delete(request.raw.socket)
   })
+  app.addHook('onSend', async (request, reply) => {
+    // Told so, a client sends its next request on another connection. One that is still sending
+    // would be cut before it reads the answer.
+    if (stopping && request.raw.complete) reply.header('connection', 'close')
+  })
   app.addHook('onResponse', async (request) => {
     // The rest of a body may still be on its way; see drainBody.
     if (request.raw.complete) rest(request.raw.socket)

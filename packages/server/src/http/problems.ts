@@ -3,7 +3,12 @@
 import { type Problem, type ProblemCode, problems, toProblem } from '@coffer/contract'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { BlobError } from '../blobs/blob-error.ts'
-import { ServiceError, serviceUnavailable, storageFull } from '../service/errors.ts'
+import {
+  contentTypeUnsupported,
+  ServiceError,
+  serviceUnavailable,
+  storageFull,
+} from '../service/errors.ts'
 import { BodyStalled, ClientLeft } from './body-source.ts'
 import { MultipartError } from './multipart-error.ts'
 
@@ -20,7 +25,7 @@ export async function answerError(
     request.log.info({ bytes }, 'the client left before its request was whole')
     return reply.code(clientClosedRequest).send()
   }
-  const failure = toServiceError(error)
+  const failure = toServiceError(error, request)
   const { status, retry } = problems[failure.code]
   if (status >= 500) request.log.error({ err: error }, 'a request failed')
   // The SDKs retry some statuses by themselves and send a whole file again.
@@ -40,7 +45,7 @@ export function answerProblem(
     .send(toProblem(code, message, param))
 }
 
-function toServiceError(error: unknown): ServiceError {
+function toServiceError(error: unknown, { headers }: FastifyRequest): ServiceError {
   if (error instanceof ServiceError) return error
   if (error instanceof MultipartError) return new ServiceError('form_malformed', error.message)
   if (error instanceof BodyStalled) return new ServiceError('request_timeout', error.message)
@@ -59,7 +64,11 @@ function toServiceError(error: unknown): ServiceError {
         error.code satisfies never
     }
   }
-  if (isRefusalOfFastify(error)) return new ServiceError('request_malformed', error.message)
+  if (isRefusalOfFastify(error)) {
+    return error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE'
+      ? contentTypeUnsupported(headers['content-type'] ?? '')
+      : new ServiceError('request_malformed', error.message)
+  }
   return new ServiceError(
     'server_error',
     'The server had an error while processing your request. Sorry about that!',

@@ -1,6 +1,7 @@
 /** Rows of files: every look-up names the project, so that no caller reaches another's file. */
 
 import type { SelectQueryBuilder } from 'kysely'
+import { Refusal } from './refusal.ts'
 import type { Database, Tables } from './tables.ts'
 
 export interface FileRow {
@@ -42,14 +43,14 @@ export interface NewFile extends FileRow {
   readonly segments: readonly Segment[]
 }
 
-/**
- * Adds a file and makes its loose blobs held, if the organization stays within `quota_bytes`.
- * `blob-swept` means that the sweep took a blob, so the file cannot be had any more.
- */
+/** `blob-swept` means that the sweep took a blob, so the file cannot be had any more. */
+export type AddFileOutcome = 'added' | 'quota-exceeded' | 'blob-swept'
+
+/** Adds a file and makes its loose blobs held, if the organization stays within `quota_bytes`. */
 export async function addFile(
   db: Database,
   { file, quota_bytes }: { file: NewFile; quota_bytes: number },
-): Promise<'added' | 'quota-exceeded' | 'blob-swept'> {
+): Promise<AddFileOutcome> {
   const { segments, ...row } = file
   const usage = await db
     .updateTable('organizations')
@@ -57,7 +58,7 @@ export async function addFile(
     .where('id', '=', file.organization_id)
     .where((eb) => eb(eb('used_bytes', '+', file.bytes), '<=', quota_bytes))
     .executeTakeFirstOrThrow()
-  if (usage.numUpdatedRows === 0n) return 'quota-exceeded'
+  if (usage.numUpdatedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
 
   const blobs = segments.map((segment) => segment.blob_id)
   const held = await db
@@ -65,7 +66,9 @@ export async function addFile(
     .where('blob_id', 'in', blobs)
     .where('sweep_after', '>', 0)
     .executeTakeFirstOrThrow()
-  if (held.numDeletedRows !== BigInt(blobs.length)) return 'blob-swept'
+  if (held.numDeletedRows !== BigInt(blobs.length)) {
+    throw new Refusal<AddFileOutcome>('blob-swept')
+  }
 
   await db.insertInto('files').values(row).execute()
   await db
@@ -85,7 +88,7 @@ export async function findFile(
     .executeTakeFirst()
 }
 
-/** The segments of a file that `findFile` gave, in order. */
+/** The segments of a file, in order; none if there is no such file. */
 export async function listSegments(
   db: Database,
   { project_id, file_id }: { project_id: string; file_id: string },

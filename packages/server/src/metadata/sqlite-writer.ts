@@ -6,6 +6,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { runOperation } from './metadata-store.ts'
+import { Refusal } from './refusal.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import type { Answer, Request, WriterData } from './sqlite-messages.ts'
 import { migrateSqlite } from './sqlite-migrations.ts'
@@ -68,7 +69,7 @@ async function runGroup(
         answers.push({ id, value: await runOperation(db, name, args) })
       } catch (error) {
         exec('rollback to operation')
-        answers.push({ id, error })
+        answers.push(error instanceof Refusal ? { id, value: error.outcome } : { id, error })
       }
       exec('release operation')
     }

@@ -18,21 +18,41 @@ import type { Answer, Request, WriterData } from './sqlite-messages.ts'
  */
 export async function openSqliteStore(path: string): Promise<MetadataStore> {
   const writer = await startWriter(path)
-  if (path === ':memory:') {
-    // Such a database exists in one connection only.
-    const calls = createCalls(writer.run, writer.run)
-    return { ...calls, check: () => check(calls), close: writer.close }
+  // A database in memory exists in one connection only.
+  const reader = path === ':memory:' ? undefined : openSqliteConnection(path, { readOnly: true })
+  const begun = new Set<Promise<unknown>>()
+  let closing: Promise<void> | undefined
+
+  /**
+   * Lets calls through until the store closes, which then waits for them. Others may come even
+   * then: a request that the stop has cut cleans up.
+   */
+  function track(run: Run): Run {
+    return (name, args) => {
+      if (closing !== undefined) return Promise.reject(new Error('The metadata store is closed.'))
+      const call = run(name, args).finally(() => begun.delete(call))
+      begun.add(call)
+      return call
+    }
   }
-  const reader = openSqliteConnection(path, { readOnly: true })
+
+  async function end(): Promise<void> {
+    await Promise.allSettled(begun)
+    // The last connection to close must be the writer's, which then folds the log into the file.
+    reader?.[Symbol.dispose]()
+    await writer.close()
+  }
+
+  const write = track(writer.run)
   // A look-up by index takes less time here than a message to another thread.
-  const calls = createCalls((name, args) => runOperation(reader.db, name, args), writer.run)
+  const read = reader ? track((name, args) => runOperation(reader.db, name, args)) : write
+  const calls = createCalls(read, write)
   return {
     ...calls,
     check: () => check(calls),
-    async close() {
-      // The last connection to close must be the writer's, which then folds the log into the file.
-      reader[Symbol.dispose]()
-      await writer.close()
+    close() {
+      closing ??= end()
+      return closing
     },
   }
 }
@@ -42,8 +62,11 @@ async function check(calls: Pick<MetadataStore, 'forgetDeletedFiles'>): Promise<
   await calls.forgetDeletedFiles({ deleted_before: 0 })
 }
 
+type Run = (name: OperationName, args: unknown[]) => Promise<unknown>
+
 interface Writer {
-  run(name: OperationName, args: unknown[]): Promise<unknown>
+  readonly run: Run
+  /** Ends the thread, which must have nothing left to do. */
   close(): Promise<void>
 }
 
@@ -56,6 +79,7 @@ async function startWriter(path: string): Promise<Writer> {
   let outbox: Request[] = []
   let lastId = 0
   let failure: Error | undefined
+  const ended = Promise.withResolvers<void>()
 
   worker.on('message', (answers: Answer[]) => {
     for (const { id, value, error } of answers) {
@@ -69,7 +93,8 @@ async function startWriter(path: string): Promise<Writer> {
     fail(new Error('The SQLite writer stopped.', { cause: error }))
   })
   worker.on('exit', () => {
-    fail(new Error('The metadata store is closed.'))
+    fail(new Error('The SQLite writer stopped.'))
+    ended.resolve()
   })
 
   function fail(error: Error): void {
@@ -94,12 +119,9 @@ async function startWriter(path: string): Promise<Writer> {
       outbox.push({ id: lastId, name, args })
       return call.promise
     },
-    async close() {
-      if (failure !== undefined) return
-      const ended = once(worker, 'exit')
-      await Promise.allSettled([...pending.values()].map((call) => call.promise))
+    close() {
       worker.postMessage('close')
-      await ended
+      return ended.promise
     },
   }
 }

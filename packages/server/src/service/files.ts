@@ -180,10 +180,11 @@ export function createFiles(needs: FilesNeeds): Files {
     },
 
     async open(caller, id) {
+      const { project_id } = caller
+      // Before the row: a file that is there afterwards had all its segments then.
+      const segments = await metadata.listSegments({ project_id, file_id: id })
       const row = await find(caller, id)
       if (!isDownloadable(row.purpose, profile)) throw downloadNotAllowed(row.purpose)
-      const { project_id } = caller
-      const segments = await metadata.listSegments({ project_id, file_id: id })
       return {
         file: toFile(row),
         sha256: row.sha256,

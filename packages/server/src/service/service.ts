@@ -47,6 +47,9 @@ export function createService({
     async check() {
       await Promise.all([metadata.check(), blobs.check()])
     },
-    settled: () => removal.settled(),
+    async settled() {
+      await staging.settled()
+      await removal.settled()
+    },
   }
 }

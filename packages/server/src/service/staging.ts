@@ -28,6 +28,8 @@ export interface Staging {
    *   `source` throws.
    */
   stage(source: AsyncIterable<Uint8Array>, options: { maxBytes: number }): Promise<StagedContent>
+  /** Resolves once all content that was begun is kept or removed. */
+  settled(): Promise<void>
 }
 
 export interface StagingNeeds {
@@ -39,11 +41,24 @@ export interface StagingNeeds {
 }
 
 export function createStaging({ metadata, blobs, clock, ids, removal }: StagingNeeds): Staging {
+  const unsettled = new Set<Promise<void>>()
+
+  /** @returns what says that the content is kept or removed. */
+  function begin(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    unsettled.add(promise)
+    return () => {
+      unsettled.delete(promise)
+      resolve()
+    }
+  }
+
   return {
     async stage(source, { maxBytes }) {
       const blob_id = ids.blob()
       const encoding = createEncodingWatch()
       await metadata.addLooseBlob({ blob_id, sweep_after: clock.now() + stagingSeconds })
+      const settle = begin()
       try {
         const written = await blobs.write(blob_id, encoding.watch(source), { maxBytes })
         let kept = false
@@ -53,16 +68,23 @@ export function createStaging({ metadata, blobs, clock, ids, removal }: StagingN
           encoding: encoding.result(),
           keep() {
             kept = true
+            settle()
           },
           async [Symbol.asyncDispose]() {
-            if (!kept) await removal.discard(blob_id)
+            if (kept) return
+            await removal.discard(blob_id)
+            settle()
           },
         }
       } catch (error) {
         await removal.discard(blob_id)
+        settle()
         if (error instanceof BlobError && error.code === 'too-large') throw fileTooLarge(maxBytes)
         throw error
       }
+    },
+    async settled() {
+      await Promise.all(unsettled)
     },
   }
 }

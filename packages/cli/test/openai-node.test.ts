@@ -1,0 +1,427 @@
+import { createReadStream } from 'node:fs'
+import { unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import OpenAI, { toFile } from 'openai'
+import type { FileCreateParams, FileObject } from 'openai/resources/files'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findBlob } from './data-folder.ts'
+import { type Coffer, type Folder, makeFolder, startCoffer } from './start-coffer.ts'
+
+const KiB = 1024
+const content = Buffer.alloc(300 * KiB, 'bytes of a file: é 漢 \0 ')
+
+/** Streams go in pieces, so that nothing can count on a whole body. */
+async function* inPieces(bytes: Uint8Array) {
+  for (let at = 0; at < bytes.length; at += 7 * KiB) yield bytes.subarray(at, at + 7 * KiB)
+}
+
+describe('the official Node package', () => {
+  let coffer: Coffer
+  let client: OpenAI
+  let folder: Folder
+  beforeAll(async () => {
+    coffer = await startCoffer()
+    client = clientOf(coffer)
+    folder = await makeFolder()
+    await writeFile(join(folder.path, 'näme "1".bin'), content)
+  })
+  afterAll(async () => {
+    await coffer?.[Symbol.asyncDispose]()
+    await folder?.[Symbol.asyncDispose]()
+  })
+
+  async function expectStored(file: FileObject, filename: string): Promise<void> {
+    expect(file).toMatchObject({ object: 'file', bytes: content.length, filename })
+    const answer = await client.files.content(file.id)
+    expect(Buffer.from(await answer.arrayBuffer())).toEqual(content)
+  }
+
+  describe('files.create', () => {
+    const sources: Record<string, () => Promise<[FileCreateParams['file'], string]>> = {
+      'a file stream': async () => [
+        createReadStream(join(folder.path, 'näme "1".bin')),
+        'näme "1".bin',
+      ],
+      'a buffer through toFile': async () => [await toFile(content, 'b.bin'), 'b.bin'],
+      'a File': async () => [new File([content], '文 書.bin'), '文 書.bin'],
+      'an async iterable through toFile': async () => [
+        await toFile(inPieces(content), 'i.bin'),
+        'i.bin',
+      ],
+      'a web stream through toFile': async () => [
+        await toFile(new Response(ReadableStream.from(inPieces(content))), 'w.bin'),
+        'w.bin',
+      ],
+      'a fetched answer': async () => {
+        const file = new File([content], 'to-fetch.bin')
+        const { id } = await client.files.create({ file, purpose: 'user_data' })
+        return [await coffer.fetch(`/v1/files/${id}/content`), 'content']
+      },
+    }
+
+    it.each(Object.keys(sources))('stores %s', async (name) => {
+      const [file, filename] = (await sources[name]?.()) ?? expect.fail()
+      await expectStored(await client.files.create({ file, purpose: 'user_data' }), filename)
+    })
+
+    it('takes a stream before the purpose and after it', async () => {
+      const path = join(folder.path, 'näme "1".bin')
+      const first = await client.files.create({ file: createReadStream(path), purpose: 'vision' })
+      const last = await client.files.create({ purpose: 'evals', file: createReadStream(path) })
+      expect([first.purpose, last.purpose]).toEqual(['vision', 'evals'])
+      await expectStored(first, 'näme "1".bin')
+      await expectStored(last, 'näme "1".bin')
+    })
+
+    it('stores an empty file', async () => {
+      const file = await client.files.create({ file: new File([], 'e.txt'), purpose: 'user_data' })
+      expect(file.bytes).toBe(0)
+      expect(await (await client.files.content(file.id)).text()).toBe('')
+    })
+
+    it('sets when a file expires, counted from its creation', async () => {
+      const { created_at, expires_at } = await client.files.create({
+        file: createReadStream(join(folder.path, 'näme "1".bin')),
+        expires_after: { anchor: 'created_at', seconds: 3600 },
+        purpose: 'user_data',
+      })
+      expect(expires_at).toBe(created_at + 3600)
+    })
+
+    it('keeps a batch thirty days and anything else for ever', async () => {
+      const file = new File(['{}\n'], 'b.jsonl')
+      const batch = await client.files.create({ file, purpose: 'batch' })
+      expect(batch.expires_at).toBe(batch.created_at + 2_592_000)
+      expect(await client.files.create({ file, purpose: 'fine-tune' })).toMatchObject({
+        expires_at: null,
+      })
+    })
+  })
+
+  it('retrieves what it created, with a request id', async () => {
+    const created = await client.files.create({ file: await aFile(), purpose: 'assistants' })
+    expect(created._request_id).toMatch(/^req_/)
+    const retrieved = await client.files.retrieve(created.id)
+    expect(retrieved).toEqual(created)
+    expect(retrieved).toEqual({
+      object: 'file',
+      id: expect.stringMatching(/^file-\w{22}$/),
+      purpose: 'assistants',
+      filename: 'a.txt',
+      bytes: 5,
+      created_at: expect.any(Number),
+      expires_at: null,
+      status: 'processed',
+      status_details: null,
+    })
+  })
+
+  it('reads content as text and as a stream', async () => {
+    const text = 'Zeile 1\nZeile 2: naïve 漢字\n'
+    const { id } = await client.files.create({
+      file: new File([text], 't.txt'),
+      purpose: 'user_data',
+    })
+    expect(await (await client.files.content(id)).text()).toBe(text)
+    const pieces = await Array.fromAsync((await client.files.content(id)).body ?? [])
+    expect(Buffer.concat(pieces).toString()).toBe(text)
+  })
+
+  it('deletes, and finds the file no more', async () => {
+    const { id } = await client.files.create({ file: await aFile(), purpose: 'user_data' })
+    expect(await client.files.delete(id)).toMatchObject({ id, object: 'file', deleted: true })
+    await expect(client.files.retrieve(id)).rejects.toThrow(OpenAI.NotFoundError)
+    await expect(client.files.content(id)).rejects.toThrow(OpenAI.NotFoundError)
+    await expect(client.files.delete(id)).rejects.toThrow(OpenAI.NotFoundError)
+  })
+
+  it('needs not wait for processing', async () => {
+    const { id } = await client.files.create({ file: await aFile(), purpose: 'user_data' })
+    const file = await client.files.waitForProcessing(id, { pollInterval: 60_000 })
+    expect(file).toMatchObject({ id, status: 'processed' })
+  })
+})
+
+describe("the official Node package's list", () => {
+  let coffer: Coffer
+  let client: OpenAI
+  /** In the order of creation; every third is for evals. */
+  const created: FileObject[] = []
+  beforeAll(async () => {
+    coffer = await startCoffer()
+    client = clientOf(coffer)
+    for (let number = 0; number < 25; number += 1) {
+      const file = new File([`${number}`], `${number}.txt`)
+      const purpose = number % 3 === 0 ? 'evals' : 'user_data'
+      created.push(await client.files.create({ file, purpose }))
+    }
+  })
+  afterAll(async () => {
+    await coffer?.[Symbol.asyncDispose]()
+  })
+  const idsOf = (files: readonly { id: string }[]) => files.map(({ id }) => id)
+
+  it('comes newest first unless told otherwise', async () => {
+    const files = await Array.fromAsync(client.files.list())
+    expect(idsOf(files)).toEqual(idsOf(created).reverse())
+  })
+
+  it.each(['asc', 'desc'] as const)('goes through all pages: %s', async (order) => {
+    const pages = await Array.fromAsync(
+      (await client.files.list({ limit: 7, order })).iterPages(),
+      ({ data }) => data,
+    )
+    expect(pages.map((page) => page.length)).toEqual([7, 7, 7, 4])
+    const ids = idsOf(created)
+    expect(idsOf(pages.flat())).toEqual(order === 'asc' ? ids : ids.reverse())
+  })
+
+  it('goes through all pages of one purpose', async () => {
+    const files = await Array.fromAsync(
+      client.files.list({ limit: 4, order: 'asc', purpose: 'evals' }),
+    )
+    expect(files).toHaveLength(9)
+    expect(idsOf(files)).toEqual(idsOf(created.filter(({ purpose }) => `${purpose}` === 'evals')))
+  })
+
+  it('ends with a page that is just full', async () => {
+    expect(await client.files.list({ limit: 25 })).toMatchObject({ has_more: false })
+    expect(await client.files.list({ limit: 24 })).toMatchObject({ has_more: true })
+  })
+
+  it('begins after a file', async () => {
+    const { data } = await client.files.list({ after: created[19]?.id ?? '', order: 'asc' })
+    expect(idsOf(data)).toEqual(idsOf(created.slice(20)))
+  })
+
+  it('gives every file once to who deletes them on the way', async () => {
+    const deleted: string[] = []
+    for await (const { id } of client.files.list({ limit: 7 })) {
+      await client.files.delete(id)
+      deleted.push(id)
+    }
+    expect(deleted).toEqual(idsOf(created).reverse())
+    expect(await client.files.list()).toMatchObject({ data: [], has_more: false })
+  })
+})
+
+describe("the official Node package's errors", () => {
+  let coffer: Coffer
+  /** The requests of the client under test, retries included. */
+  let requests: number
+  beforeAll(async () => {
+    coffer = await startCoffer({
+      env: { COFFER_MAX_FILE_BYTES: '1000', COFFER_ORGANIZATION_QUOTA_BYTES: '1500' },
+    })
+    const held = new File([Buffer.alloc(900)], 'held.bin')
+    await clientOf(coffer).files.create({ file: held, purpose: 'user_data' })
+  })
+  afterAll(async () => {
+    await coffer?.[Symbol.asyncDispose]()
+  })
+
+  /** What an operation throws; its requests are counted, with the retries of the SDK as they are. */
+  async function errorOf(
+    operation: (client: OpenAI) => Promise<unknown>,
+    options: { apiKey?: string } = {},
+  ): Promise<unknown> {
+    requests = 0
+    const client = new OpenAI({
+      baseURL: `${coffer.url}/v1`,
+      apiKey: options.apiKey ?? coffer.key,
+      fetch(url, init) {
+        // Before its first form the SDK tries what `fetch` can do, with an address of no server.
+        if (!`${url}`.startsWith('data:')) requests += 1
+        return fetch(url, init)
+      },
+    })
+    return operation(client).then(
+      () => expect.fail('it succeeds'),
+      (error: unknown) => error,
+    )
+  }
+
+  const requestID = expect.stringMatching(/^req_/)
+
+  it('AuthenticationError: a wrong key', async () => {
+    const error = await errorOf((client) => client.files.list(), { apiKey: 'sk-wrong' })
+    expect(error).toBeInstanceOf(OpenAI.AuthenticationError)
+    expect(error).toMatchObject({ status: 401, code: 'invalid_api_key', param: null, requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('AuthenticationError: a wrong key with a body that is still being sent', async () => {
+    const file = new Response(ReadableStream.from(inPieces(Buffer.alloc(8 * KiB * KiB))))
+    const upload = await toFile(file, 'large.bin')
+    const error = await errorOf(
+      (client) => client.files.create({ file: upload, purpose: 'evals' }),
+      {
+        apiKey: 'sk-wrong',
+      },
+    )
+    expect(error).toBeInstanceOf(OpenAI.AuthenticationError)
+    expect(error).toMatchObject({ code: 'invalid_api_key', requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: an unknown purpose', async () => {
+    const file = await aFile()
+    const error = await errorOf((client) => {
+      return client.files.create({ file, purpose: 'fun' as 'evals' })
+    })
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({
+      status: 400,
+      type: 'invalid_request_error',
+      param: 'purpose',
+      code: null,
+      message: expect.stringContaining("'fun' is not one of ['fine-tune', "),
+      requestID,
+    })
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: no purpose', async () => {
+    const file = await aFile()
+    const error = await errorOf((client) => client.files.create({ file } as FileCreateParams))
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({ message: "400 'purpose' is a required property", requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: no file', async () => {
+    const body = new FormData()
+    body.append('purpose', 'evals')
+    const error = await errorOf((client) => client.post('/files', { body }))
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({ message: "400 'file' is a required property", requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: an expiry out of bounds', async () => {
+    const file = await aFile()
+    const error = await errorOf((client) => {
+      const expires_after = { anchor: 'created_at' as const, seconds: 3599 }
+      return client.files.create({ file, purpose: 'evals', expires_after })
+    })
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({
+      code: 'integer_below_min_value',
+      param: 'expires_after.seconds',
+      requestID,
+    })
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: a limit of nothing', async () => {
+    const error = await errorOf((client) => client.files.list({ limit: 0 }))
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(requests).toBe(1)
+  })
+
+  it('BadRequestError: a full quota, which is not tried again', async () => {
+    const file = new File([Buffer.alloc(601)], 'f.bin')
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({ message: expect.stringContaining('quota'), requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('NotFoundError: no such file', async () => {
+    const error = await errorOf((client) => client.files.retrieve('file-none'))
+    expect(error).toBeInstanceOf(OpenAI.NotFoundError)
+    expect(error).toMatchObject({
+      status: 404,
+      message: '404 No such File object: file-none',
+      param: 'id',
+      code: null,
+      requestID,
+    })
+    expect(requests).toBe(1)
+  })
+
+  it('NotFoundError: a list after no such file', async () => {
+    const error = await errorOf((client) => client.files.list({ after: 'file-none' }))
+    expect(error).toBeInstanceOf(OpenAI.NotFoundError)
+    expect(error).toMatchObject({ param: 'after', requestID })
+  })
+
+  it('NotFoundError: no such route', async () => {
+    const error = await errorOf((client) => client.models.list())
+    expect(error).toBeInstanceOf(OpenAI.NotFoundError)
+    expect(error).toMatchObject({ message: '404 Invalid URL (GET /v1/models)', requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('APIError 405: a method that the route does not have', async () => {
+    const error = await errorOf((client) => client.put('/files'))
+    expect(error).toBeInstanceOf(OpenAI.APIError)
+    expect(error).toMatchObject({
+      status: 405,
+      message: expect.stringContaining('Not allowed to PUT on /v1/files.'),
+      requestID,
+    })
+    expect(requests).toBe(1)
+  })
+
+  it('APIError 413: a file too large whose size is known', async () => {
+    const file = new File([Buffer.alloc(100 * KiB)], 'f.bin')
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    expect(error).toBeInstanceOf(OpenAI.APIError)
+    expect(error).toMatchObject({
+      status: 413,
+      type: 'invalid_request_error',
+      message: expect.stringContaining('1000 bytes'),
+      requestID,
+    })
+    expect(requests).toBe(1)
+  })
+
+  it('APIError 413: a stream that turns out too large', async () => {
+    await using folder = await makeFolder()
+    const path = join(folder.path, 'large.bin')
+    await writeFile(path, Buffer.alloc(4 * KiB * KiB))
+    const file = createReadStream(path)
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    expect(error).toMatchObject({ status: 413, requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('APIError 415: a body that is no form', async () => {
+    const error = await errorOf((client) => client.post('/files', { body: { purpose: 'evals' } }))
+    expect(error).toMatchObject({ status: 415, code: 'unsupported_content_type', requestID })
+    expect(requests).toBe(1)
+  })
+
+  it('APIError 416: a range that lies outside', async () => {
+    const error = await errorOf(async (client) => {
+      const [held] = (await client.files.list()).data
+      return client.files.content(held?.id ?? '', { headers: { range: 'bytes=900-' } })
+    })
+    expect(error).toMatchObject({ status: 416, code: 'range_not_satisfiable', requestID })
+    expect(requests).toBe(2)
+  })
+
+  it('InternalServerError: bytes that are gone, which may come back, so it tries again', async () => {
+    const file = await clientOf(coffer).files.create({ file: await aFile(), purpose: 'evals' })
+    await unlink(findBlob(coffer.folder, file.id))
+    const error = await errorOf((client) => client.files.content(file.id, { maxRetries: 1 }))
+    expect(error).toBeInstanceOf(OpenAI.InternalServerError)
+    expect(error).toMatchObject({ status: 500, type: 'server_error', requestID })
+    expect(requests).toBe(2)
+  })
+
+  it('APIConnectionError: a server that has stopped', async () => {
+    await coffer.stop()
+    const error = await errorOf((client) => client.files.list({}, { maxRetries: 0 }))
+    expect(error).toBeInstanceOf(OpenAI.APIConnectionError)
+  })
+})
+
+function clientOf({ url, key }: Coffer): OpenAI {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 })
+}
+
+function aFile(): Promise<File> {
+  return toFile(Buffer.from('hello'), 'a.txt')
+}

@@ -1,0 +1,802 @@
+/** What every metadata store must do, whatever database is under it. */
+
+import fc from 'fast-check'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { FileRow, ListFiles, NewFile } from './files.ts'
+import type { MetadataStore } from './metadata-store.ts'
+
+export interface OpenStore extends AsyncDisposable {
+  readonly store: MetadataStore
+}
+
+/** @param open opens a store that has no rows. */
+export function describeMetadataStore(name: string, open: () => Promise<OpenStore>): void {
+  describe(name, () => {
+    // To open a store takes long, so most tests share one that has an owner and nothing else.
+    let shared: OpenStore
+    let store: MetadataStore
+
+    beforeAll(async () => {
+      shared = await openOwned()
+      store = shared.store
+    })
+    afterEach(() => empty(store))
+    afterAll(() => shared[Symbol.asyncDispose]())
+
+    async function openOwned(): Promise<OpenStore> {
+      const opened = await open()
+      await opened.store.ensureOwner({ ...owner, now })
+      return opened
+    }
+
+    describe('a file', () => {
+      it('is found and listed as it was added, with its segments in order', async () => {
+        const file = newFile('f1', {
+          purpose: 'user_data',
+          filename: 'né 中.txt',
+          bytes: 30,
+          sha256: 'ab'.repeat(32),
+          encoding: 'utf-8',
+          created_at: now - 5,
+          expires_at: now + 5,
+          segments: [
+            { blob_id: 'z', bytes: 10 },
+            { blob_id: 'a', bytes: 20 },
+            { blob_id: 'm', bytes: 0 },
+          ],
+        })
+        await loosen(store, ['a', 'm', 'z'])
+        expect(await store.addFile({ file, quota_bytes: 30 })).toBe('added')
+        expect(await store.findFile({ project_id, id: 'f1', now })).toEqual(rowOf(file))
+        expect(await list(store)).toEqual([rowOf(file)])
+        expect(await store.listSegments({ project_id, file_id: 'f1' })).toEqual(file.segments)
+      })
+
+      it('counts its bytes, whatever their number, as used', async () => {
+        const bytes = 8_000_000_000_000
+        await add(store, newFile('f1', { bytes }))
+        await add(store, newFile('f2', { bytes: 0 }))
+        expect(await used(store)).toBe(bytes)
+        expect(await store.findFile({ project_id, id: 'f1', now })).toMatchObject({ bytes })
+      })
+
+      it('makes its blobs held, so that nothing takes them', async () => {
+        await add(store, newFile('f1', { segments: segmentsOf('a', 'b') }))
+        expect(await store.takeLooseBlob({ blob_id: 'a' })).toBe(false)
+        expect(await takeAll(store)).toEqual([])
+      })
+
+      it('is not found by the id of another project', async () => {
+        await add(store, newFile('f1'))
+        const elsewhere = { project_id: 'proj_other', now }
+        expect(await store.findFile({ ...elsewhere, id: 'f1' })).toBe(undefined)
+        expect(await store.findFilePosition({ ...elsewhere, id: 'f1' })).toBe(undefined)
+        expect(await store.listSegments({ ...elsewhere, file_id: 'f1' })).toEqual([])
+        expect(await store.listFiles({ ...elsewhere, order: 'asc', limit: 10 })).toEqual([])
+        expect(await store.deleteFile({ ...elsewhere, id: 'f1' })).toBe(undefined)
+        expect(await store.findFile({ project_id, id: 'f1', now })).toMatchObject({ id: 'f1' })
+
+        await store.deleteFile({ project_id, id: 'f1', now })
+        expect(await store.findFilePosition({ ...elsewhere, id: 'f1' })).toBe(undefined)
+      })
+
+      it('is gone from the second of its expiry for all but its place in the list', async () => {
+        await add(store, newFile('f1', { expires_at: now }))
+        expect(await store.findFile({ project_id, id: 'f1', now: now - 1 })).toMatchObject({
+          id: 'f1',
+        })
+        expect(await store.findFile({ project_id, id: 'f1', now })).toBe(undefined)
+        expect(await list(store, { now: now - 1 })).toHaveLength(1)
+        expect(await list(store, { now })).toEqual([])
+        expect(await store.deleteFile({ project_id, id: 'f1', now })).toBe(undefined)
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toBeDefined()
+      })
+    })
+
+    describe('adding a file', () => {
+      it('never exceeds the quota, and reaches it exactly', async () => {
+        const quota_bytes = 1000
+        const files = Array.from({ length: 64 }, (_, at) => newFile(`f${at}`, { bytes: 100 }))
+        await Promise.all(files.map(({ segments }) => loosen(store, blobsOf(segments))))
+        const outcomes = await Promise.all(
+          files.map((file) => store.addFile({ file, quota_bytes })),
+        )
+        expect(outcomes.filter((outcome) => outcome === 'added')).toHaveLength(10)
+        expect(outcomes.filter((outcome) => outcome === 'quota-exceeded')).toHaveLength(54)
+        expect(await list(store)).toHaveLength(10)
+        expect(await used(store)).toBe(1000)
+      })
+
+      it('takes a file that fills the quota, and then only one without bytes', async () => {
+        const outcomes: string[] = []
+        for (const [id, bytes] of [
+          ['f1', 100],
+          ['f2', 1],
+          ['f3', 0],
+        ] as const) {
+          await loosen(store, [`blob-${id}`])
+          outcomes.push(await store.addFile({ file: newFile(id, { bytes }), quota_bytes: 100 }))
+        }
+        expect(outcomes).toEqual(['added', 'quota-exceeded', 'added'])
+      })
+
+      it('has room again for what was deleted', async () => {
+        await add(store, newFile('f1', { bytes: 60 }), 100)
+        await loosen(store, ['blob-f2'])
+        const second = { file: newFile('f2', { bytes: 60 }), quota_bytes: 100 }
+        expect(await store.addFile(second)).toBe('quota-exceeded')
+        await store.deleteFile({ project_id, id: 'f1', now })
+        expect(await store.addFile(second)).toBe('added')
+        expect(await used(store)).toBe(60)
+      })
+
+      it('changes nothing when the quota is exceeded', async () => {
+        await loosen(store, ['a', 'b'])
+        const file = newFile('f1', { bytes: 11, segments: segmentsOf('a', 'b') })
+        expect(await store.addFile({ file, quota_bytes: 10 })).toBe('quota-exceeded')
+        await expectUnchanged(store, { loose: ['a', 'b'] })
+      })
+
+      it('changes nothing when the sweep took one of its blobs', async () => {
+        await loosen(store, ['a', 'b', 'c'])
+        await store.takeLooseBlob({ blob_id: 'b' })
+        const file = newFile('f1', { bytes: 30, segments: segmentsOf('a', 'b', 'c') })
+        expect(await store.addFile({ file, quota_bytes: 100 })).toBe('blob-swept')
+        await expectUnchanged(store, { loose: ['a', 'b', 'c'] })
+      })
+
+      it('changes nothing when one of its blobs is gone', async () => {
+        await loosen(store, ['a'])
+        const file = newFile('f1', { bytes: 20, segments: segmentsOf('a', 'gone') })
+        expect(await store.addFile({ file, quota_bytes: 100 })).toBe('blob-swept')
+        await expectUnchanged(store, { loose: ['a'] })
+      })
+
+      it('changes nothing when one of its blobs is held by another file', async () => {
+        await add(store, newFile('f0', { bytes: 5, segments: segmentsOf('held') }))
+        await loosen(store, ['a'])
+        const file = newFile('f1', { bytes: 20, segments: segmentsOf('a', 'held') })
+        expect(await store.addFile({ file, quota_bytes: 100 })).toBe('blob-swept')
+        expect(await used(store)).toBe(5)
+        expect(await takeAll(store)).toEqual(['a'])
+      })
+
+      it.each<[string, Partial<NewFile>]>([
+        ['its id is taken', { id: 'f0' }],
+        [
+          'its last segment is refused',
+          { segments: [...segmentsOf('a'), { ...segmentB, bytes: -1 }] },
+        ],
+        ['its project does not exist', { project_id: 'proj_none' }],
+        ['its encoding is unknown', { encoding: 'latin1' as 'binary' }],
+      ])('changes nothing when it fails because %s', async (_, fault) => {
+        await add(store, newFile('f0', { bytes: 5 }))
+        await loosen(store, ['a', 'b'])
+        const file = newFile('f1', { bytes: 20, segments: segmentsOf('a', 'b'), ...fault })
+        await expect(store.addFile({ file, quota_bytes: 100 })).rejects.toThrow()
+        expect(await used(store)).toBe(5)
+        expect((await list(store)).map(({ id }) => id)).toEqual(['f0'])
+        expect(await takeAll(store)).toEqual(['a', 'b'])
+      })
+
+      it('leaves its blobs to another try when it failed', async () => {
+        await loosen(store, ['a'])
+        const swept = newFile('f1', { segments: segmentsOf('a', 'gone') })
+        await store.addFile({ file: swept, quota_bytes: 100 })
+        const file = newFile('f2', { bytes: 7, segments: segmentsOf('a') })
+        expect(await store.addFile({ file, quota_bytes: 100 })).toBe('added')
+        expect(await used(store)).toBe(7)
+      })
+    })
+
+    describe('a list', () => {
+      it('is ordered by time and then by when files were added, both ways', async () => {
+        for (const [id, created_at] of [
+          ['f1', 20],
+          ['f2', 10],
+          ['f3', 20],
+          ['f4', 10],
+        ] as const) {
+          await add(store, newFile(id, { created_at }))
+        }
+        const ids = async (order: 'asc' | 'desc') =>
+          (await list(store, { order })).map(({ id }) => id)
+        expect(await ids('asc')).toEqual(['f2', 'f4', 'f1', 'f3'])
+        expect(await ids('desc')).toEqual(['f3', 'f1', 'f4', 'f2'])
+      })
+
+      it('is right on every page while files come and go', async () => {
+        await fc.assert(
+          fc.asyncProperty(walks, async ({ before, between, query }) => {
+            const model = new ListModel(store)
+            await model.apply(before)
+            await expectWalk(model, query, between)
+            await empty(store)
+          }),
+          { numRuns: 150 },
+        )
+      })
+    })
+
+    describe('the position of a file', () => {
+      it('is remembered after the file was deleted, until that is forgotten', async () => {
+        await add(store, newFile('f1', { created_at: 10 }))
+        const position = await store.findFilePosition({ project_id, id: 'f1' })
+        expect(position).toEqual({ created_at: 10, sequence: expect.any(Number) })
+        await store.deleteFile({ project_id, id: 'f1', now: 500 })
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toEqual(position)
+        await store.forgetDeletedFiles({ deleted_before: 500 })
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toEqual(position)
+        await store.forgetDeletedFiles({ deleted_before: 501 })
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toBe(undefined)
+      })
+
+      it('is never given to another file', async () => {
+        const positions = new Set<number>()
+        for (let at = 0; at < 5; at += 1) {
+          await add(store, newFile(`f${at}`))
+          const position = await store.findFilePosition({ project_id, id: `f${at}` })
+          positions.add(position?.sequence ?? 0)
+          await store.deleteFile({ project_id, id: `f${at}`, now })
+        }
+        expect(positions.size).toBe(5)
+      })
+
+      it('is unknown for a file that never was', async () => {
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toBe(undefined)
+      })
+    })
+
+    describe('deleting a file', () => {
+      it('gives its blobs, which are taken, and its bytes back', async () => {
+        await add(store, newFile('f0', { bytes: 5 }))
+        await add(store, newFile('f1', { bytes: 20, segments: segmentsOf('a', 'b') }))
+        const loose = await store.deleteFile({ project_id, id: 'f1', now })
+        expect(loose?.sort()).toEqual(['a', 'b'])
+        expect(await store.findFile({ project_id, id: 'f1', now })).toBe(undefined)
+        expect(await store.listSegments({ project_id, file_id: 'f1' })).toEqual([])
+        expect((await list(store)).map(({ id }) => id)).toEqual(['f0'])
+        expect(await used(store)).toBe(5)
+
+        const again = newFile('f2', { segments: segmentsOf('a') })
+        expect(await store.addFile({ file: again, quota_bytes: 100 })).toBe('blob-swept')
+        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual([
+          'a',
+          'b',
+        ])
+      })
+
+      it('succeeds once, and gives nothing for a file that is not there', async () => {
+        await add(store, newFile('f1', { bytes: 20 }))
+        const twice = await Promise.all([
+          store.deleteFile({ project_id, id: 'f1', now }),
+          store.deleteFile({ project_id, id: 'f1', now }),
+        ])
+        expect(twice).toEqual([['blob-f1'], undefined])
+        expect(await store.deleteFile({ project_id, id: 'f1', now })).toBe(undefined)
+        expect(await store.deleteFile({ project_id, id: 'never', now })).toBe(undefined)
+        expect(await used(store)).toBe(0)
+      })
+    })
+
+    describe('deleting the expired files', () => {
+      it('takes those whose time has come, the oldest first and as many as asked', async () => {
+        for (const [id, expires_at] of [
+          ['f1', now - 1],
+          ['f2', now],
+          ['f3', now - 2],
+          ['f4', now + 1],
+          ['f5', null],
+        ] as const) {
+          await add(store, newFile(id, { bytes: 10, expires_at }))
+        }
+        expect(await store.deleteExpiredFiles({ now, limit: 2 })).toBe(2)
+        expect(await takeAll(store)).toEqual(['blob-f1', 'blob-f3'])
+        expect(await store.deleteExpiredFiles({ now, limit: 2 })).toBe(1)
+        expect(await store.deleteExpiredFiles({ now, limit: 2 })).toBe(0)
+        expect(await takeAll(store)).toEqual(['blob-f1', 'blob-f2', 'blob-f3'])
+        expect((await list(store)).map(({ id }) => id)).toEqual(['f4', 'f5'])
+        expect(await used(store)).toBe(20)
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toBeDefined()
+      })
+    })
+
+    describe('a loose blob', () => {
+      it('is left alone until its time and then taken, in the order of ids', async () => {
+        await store.addLooseBlob({ blob_id: 'c', sweep_after: now })
+        await store.addLooseBlob({ blob_id: 'a', sweep_after: now - 1 })
+        await store.addLooseBlob({ blob_id: 'b', sweep_after: now + 1 })
+        expect(await store.takeSweepableBlobs({ now, after_id: '', limit: 10 })).toEqual(['a', 'c'])
+      })
+
+      it('is taken page by page', async () => {
+        const ids = Array.from({ length: 7 }, (_, at) => `blob-${at}`)
+        await loosen(store, ids.toReversed())
+        const pages: string[][] = []
+        for (let after_id = ''; ; after_id = pages.at(-1)?.at(-1) ?? '') {
+          const page = await store.takeSweepableBlobs({ now: farAway, after_id, limit: 3 })
+          if (page.length === 0) break
+          pages.push(page)
+        }
+        expect(pages).toEqual([ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)])
+      })
+
+      it('that was taken is taken again until it is forgotten', async () => {
+        await loosen(store, ['a', 'b'])
+        expect(await takeAll(store)).toEqual(['a', 'b'])
+        await store.forgetLooseBlob({ blob_id: 'a' })
+        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual(['b'])
+      })
+
+      it('that was taken by the sweep cannot be held', async () => {
+        await loosen(store, ['blob-f1'])
+        await takeAll(store)
+        const outcome = await store.addFile({ file: newFile('f1'), quota_bytes: 100 })
+        expect(outcome).toBe('blob-swept')
+      })
+
+      it('that was taken by name cannot be held', async () => {
+        await loosen(store, ['blob-f1'])
+        expect(await store.takeLooseBlob({ blob_id: 'blob-f1' })).toBe(true)
+        const outcome = await store.addFile({ file: newFile('f1'), quota_bytes: 100 })
+        expect(outcome).toBe('blob-swept')
+      })
+
+      it('goes to a file or to who discards it, never to both', async () => {
+        for (let round = 0; round < 20; round += 1) {
+          const file = newFile(`f${round}`)
+          const blob_id = `blob-f${round}`
+          await loosen(store, [blob_id])
+          const calls = [
+            () => store.addFile({ file, quota_bytes: farAway }).then((value) => value === 'added'),
+            () => store.takeLooseBlob({ blob_id }),
+          ]
+          if (round % 2 === 1) calls.reverse()
+          const outcomes = await Promise.all(calls.map((call) => call()))
+          expect(outcomes).toEqual([true, false])
+        }
+      })
+
+      it('cannot be taken where it is held, forgotten or unknown', async () => {
+        await add(store, newFile('f1', { segments: segmentsOf('held') }))
+        await loosen(store, ['gone'])
+        await store.takeLooseBlob({ blob_id: 'gone' })
+        await store.forgetLooseBlob({ blob_id: 'gone' })
+        for (const blob_id of ['held', 'gone', 'unknown']) {
+          expect(await store.takeLooseBlob({ blob_id }), blob_id).toBe(false)
+        }
+      })
+
+      it('is forgotten only if it was taken', async () => {
+        await loosen(store, ['a'])
+        await store.forgetLooseBlob({ blob_id: 'a' })
+        await store.forgetLooseBlob({ blob_id: 'unknown' })
+        expect(await store.takeLooseBlob({ blob_id: 'a' })).toBe(true)
+      })
+
+      it('is the sweep’s at once when all are abandoned, and cannot be held', async () => {
+        await add(store, newFile('f0', { segments: segmentsOf('held') }))
+        await loosen(store, ['a', 'b'])
+        await store.abandonLooseBlobs()
+        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual([
+          'a',
+          'b',
+        ])
+        const file = newFile('f1', { segments: segmentsOf('a') })
+        expect(await store.addFile({ file, quota_bytes: farAway })).toBe('blob-swept')
+      })
+
+      it('has an id that is not listed twice', async () => {
+        await loosen(store, ['a'])
+        await expect(store.addLooseBlob({ blob_id: 'a', sweep_after: farAway })).rejects.toThrow()
+      })
+    })
+
+    describe('the owner', () => {
+      it('is made once, with nothing used', async () => {
+        await using opened = await open()
+        const { store } = opened
+        expect(await store.ensureOwner({ ...owner, now })).toEqual(owner)
+        const other = { organization_id: 'org-2', project_id: 'proj_2', now }
+        expect(await store.ensureOwner(other)).toEqual(owner)
+        expect(await used(store)).toBe(0)
+        await expect(store.findUsedBytes({ organization_id: 'org-2' })).rejects.toThrow()
+      })
+
+      it('is made once by many at a time', async () => {
+        await using opened = await open()
+        const owners = await Promise.all(
+          [1, 2, 3].map((at) =>
+            opened.store.ensureOwner({
+              organization_id: `org-${at}`,
+              project_id: `proj_${at}`,
+              now,
+            }),
+          ),
+        )
+        const first = { organization_id: 'org-1', project_id: 'proj_1' }
+        expect(owners).toEqual([first, first, first])
+      })
+    })
+
+    describe('an API key', () => {
+      it('belongs to its owner', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        expect(await store.hasApiKey({ project_id })).toBe(false)
+        await store.setApiKey({ ...owner, id: 'key_1', name: 'One', digest: 'd1', now })
+        expect(await store.hasApiKey({ project_id })).toBe(true)
+        expect(await store.hasApiKey({ project_id: 'proj_other' })).toBe(false)
+        expect(await store.findKeyOwner({ digest: 'd1' })).toEqual(owner)
+        expect(await store.findKeyOwner({ digest: 'D1' })).toBe(undefined)
+        expect(await store.findKeyOwner({ digest: '' })).toBe(undefined)
+      })
+
+      it('replaces a former one of the same name, and stands beside those of other names', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        await store.setApiKey({ ...owner, id: 'key_1', name: 'One', digest: 'd1', now })
+        await store.setApiKey({ ...owner, id: 'key_2', name: 'Two', digest: 'd2', now })
+        await store.setApiKey({ ...owner, id: 'key_3', name: 'One', digest: 'd3', now })
+        expect(await store.findKeyOwner({ digest: 'd1' })).toBe(undefined)
+        expect(await store.findKeyOwner({ digest: 'd2' })).toEqual(owner)
+        expect(await store.findKeyOwner({ digest: 'd3' })).toEqual(owner)
+      })
+
+      it('may be set again, also under another name', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        await store.setApiKey({ ...owner, id: 'key_1', name: 'One', digest: 'd1', now })
+        await store.setApiKey({ ...owner, id: 'key_2', name: 'One', digest: 'd1', now })
+        await store.setApiKey({ ...owner, id: 'key_3', name: 'Two', digest: 'd1', now })
+        expect(await store.findKeyOwner({ digest: 'd1' })).toEqual(owner)
+        await store.setApiKey({ ...owner, id: 'key_4', name: 'Two', digest: 'd2', now })
+        expect(await store.findKeyOwner({ digest: 'd1' })).toBe(undefined)
+      })
+    })
+
+    describe('calls', () => {
+      it('all come through when many are made at a time', async () => {
+        const ids = Array.from({ length: 1000 }, (_, at) => `blob-${String(at).padStart(4, '0')}`)
+        await loosen(store, ids)
+        expect(await takeAll(store)).toEqual(ids)
+      })
+
+      it('do not suffer from one among them that fails', async () => {
+        await loosen(store, ['taken'])
+        const ids = ['a', 'b', 'taken', 'c', 'd']
+        const outcomes = await Promise.allSettled(
+          ids.map((blob_id) => store.addLooseBlob({ blob_id, sweep_after: farAway })),
+        )
+        expect(outcomes.map(({ status }) => status)).toEqual([
+          'fulfilled',
+          'fulfilled',
+          'rejected',
+          'fulfilled',
+          'fulfilled',
+        ])
+        expect(await takeAll(store)).toEqual(['a', 'b', 'c', 'd', 'taken'])
+      })
+
+      it('take effect in the order in which they are made', async () => {
+        const [, outcome, , taken] = await Promise.all([
+          store.addLooseBlob({ blob_id: 'blob-f1', sweep_after: farAway }),
+          store.addFile({ file: newFile('f1'), quota_bytes: 100 }),
+          store.deleteFile({ project_id, id: 'f1', now }),
+          store.takeSweepableBlobs({ now, after_id: '', limit: 10 }),
+        ])
+        expect([outcome, taken]).toEqual(['added', ['blob-f1']])
+      })
+
+      it('see what was committed before them', async () => {
+        for (let at = 0; at < 50; at += 1) {
+          await add(store, newFile(`f${at}`))
+          expect(await store.findFile({ project_id, id: `f${at}`, now })).toBeDefined()
+        }
+        expect(await list(store)).toHaveLength(50)
+      })
+
+      it('fail with an error that tells why', async () => {
+        await loosen(store, ['a'])
+        const again = store.addLooseBlob({ blob_id: 'a', sweep_after: now })
+        await expect(again).rejects.toThrow(/unique/i)
+      })
+    })
+
+    describe('a check', () => {
+      it('succeeds, and changes nothing', async () => {
+        await add(store, newFile('f1'))
+        await store.deleteFile({ project_id, id: 'f1', now: 0 })
+        expect(await store.check()).toBe(undefined)
+        expect(await store.findFilePosition({ project_id, id: 'f1' })).toBeDefined()
+      })
+    })
+
+    describe('closing', () => {
+      it('waits for the calls that were begun', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        await store.hasApiKey({ project_id })
+        const begun = [
+          store.addLooseBlob({ blob_id: 'a', sweep_after: now }),
+          store.hasApiKey({ project_id }),
+          store.findUsedBytes(owner),
+          store.check(),
+        ]
+        const outcomes = Promise.allSettled(begun)
+        await store.close()
+        expect((await outcomes).map(({ status }) => status)).toEqual(
+          Array.from(begun, () => 'fulfilled'),
+        )
+      })
+
+      it('refuses the calls that come after it', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        await store.findUsedBytes(owner)
+        await store.close()
+        for (const call of [
+          store.addLooseBlob({ blob_id: 'a', sweep_after: now }),
+          store.findUsedBytes(owner),
+          store.check(),
+        ]) {
+          await expect(call).rejects.toThrow('The metadata store is closed.')
+        }
+      })
+
+      it('refuses the calls that come while it goes on', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        const begun = store.check()
+        const closing = store.close()
+        const late = [store.check(), store.hasApiKey({ project_id })]
+        const outcomes = Promise.allSettled(late)
+        await closing
+        await begun
+        expect(await outcomes).toMatchObject([
+          { status: 'rejected', reason: { message: 'The metadata store is closed.' } },
+          { status: 'rejected', reason: { message: 'The metadata store is closed.' } },
+        ])
+      })
+
+      it('may be repeated', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        await Promise.all([store.close(), store.close()])
+        await store.close()
+      })
+    })
+  })
+}
+
+const owner = { organization_id: 'org-1', project_id: 'proj_1' }
+const { project_id } = owner
+const now = 1_700_000_000
+const farAway = 4_000_000_000
+const segmentB = { blob_id: 'b', bytes: 10 }
+
+/** A file of the blob `blob-ID`, unless told otherwise. */
+function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
+  const bytes = differences.bytes ?? 1
+  return {
+    id,
+    ...owner,
+    purpose: 'batch',
+    filename: `${id}.jsonl`,
+    bytes,
+    sha256: '00'.repeat(32),
+    encoding: 'binary',
+    created_at: now,
+    expires_at: null,
+    segments: [{ blob_id: `blob-${id}`, bytes }],
+    ...differences,
+  }
+}
+
+function segmentsOf(...blobs: string[]): NewFile['segments'] {
+  return blobs.map((blob_id) => ({ blob_id, bytes: 10 }))
+}
+
+function blobsOf(segments: NewFile['segments']): string[] {
+  return segments.map(({ blob_id }) => blob_id)
+}
+
+function rowOf({ segments, organization_id, project_id, ...row }: NewFile): FileRow {
+  return row
+}
+
+async function loosen(store: MetadataStore, blobs: readonly string[]): Promise<void> {
+  await Promise.all(
+    blobs.map((blob_id) => store.addLooseBlob({ blob_id, sweep_after: farAway - 1 })),
+  )
+}
+
+async function add(store: MetadataStore, file: NewFile, quota_bytes = 1e15): Promise<void> {
+  await loosen(store, blobsOf(file.segments))
+  expect(await store.addFile({ file, quota_bytes })).toBe('added')
+}
+
+function list(store: MetadataStore, query: Partial<ListFiles> = {}): Promise<FileRow[]> {
+  return store.listFiles({ project_id, now, order: 'asc', limit: 1000, ...query })
+}
+
+function used(store: MetadataStore): Promise<number> {
+  return store.findUsedBytes(owner)
+}
+
+/** The loose blobs, which are taken by this. */
+function takeAll(store: MetadataStore): Promise<string[]> {
+  return store.takeSweepableBlobs({ now: farAway, after_id: '', limit: 10_000 })
+}
+
+/** Leaves nothing but the owner and its keys. */
+async function empty(store: MetadataStore): Promise<void> {
+  const files = await list(store, { now: 0 })
+  await Promise.all(files.map(({ id }) => store.deleteFile({ project_id, id, now: 0 })))
+  const loose = await takeAll(store)
+  await Promise.all(loose.map((blob_id) => store.forgetLooseBlob({ blob_id })))
+  await store.forgetDeletedFiles({ deleted_before: farAway })
+}
+
+/** No file, nothing used, and the blobs as loose as before. */
+async function expectUnchanged(store: MetadataStore, { loose }: { loose: string[] }) {
+  expect(await used(store)).toBe(0)
+  expect(await list(store)).toEqual([])
+  expect(await store.findFilePosition({ project_id, id: 'f1' })).toBe(undefined)
+  expect(await takeAll(store)).toEqual(loose)
+}
+
+interface ListQuery {
+  readonly order: 'asc' | 'desc'
+  readonly limit: number
+  readonly purpose: string | undefined
+}
+
+type Change =
+  | { readonly do: 'add'; created_at: number; purpose: string; lifetime: number | null }
+  /** The file of the list at this place, counted round. */
+  | { readonly do: 'delete'; place: number }
+  | { readonly do: 'delete last seen' }
+  | { readonly do: 'wait'; seconds: number }
+  | { readonly do: 'sweep' }
+
+const additions = fc.record({
+  do: fc.constant('add' as const),
+  // Few times, so that many files are of the same second.
+  created_at: fc.integer({ min: 1, max: 4 }),
+  purpose: fc.constantFrom('batch', 'vision'),
+  lifetime: fc.option(fc.integer({ min: 1, max: 6 }), { freq: 2 }),
+})
+
+const changes: fc.Arbitrary<Change> = fc.oneof(
+  { weight: 3, arbitrary: additions },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('delete' as const), place: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'delete last seen' as const }) },
+  {
+    arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.constant(1) }),
+    weight: 1,
+  },
+  { arbitrary: fc.constant({ do: 'sweep' as const }), weight: 1 },
+)
+
+const walks = fc.record({
+  before: fc.array(
+    fc.oneof({ weight: 5, arbitrary: additions }, { weight: 1, arbitrary: changes }),
+    {
+      maxLength: 20,
+    },
+  ),
+  /** What happens behind the first page, the second and so on. */
+  between: fc.array(fc.array(changes, { maxLength: 3 }), { maxLength: 8 }),
+  query: fc.record({
+    order: fc.constantFrom('asc' as const, 'desc' as const),
+    limit: fc.integer({ min: 1, max: 6 }),
+    purpose: fc.constantFrom(undefined, 'batch'),
+  }),
+})
+
+/** The files of a project as an array, changed together with those of a store. */
+class ListModel {
+  readonly #store: MetadataStore
+  #files: { row: FileRow; sequence: number }[] = []
+  #added = 0
+  #now = 0
+  lastSeen: string | undefined
+
+  constructor(store: MetadataStore) {
+    this.#store = store
+  }
+
+  async apply(changes: readonly Change[]): Promise<void> {
+    for (const change of changes) await this.#applyOne(change)
+  }
+
+  async #applyOne(change: Change): Promise<void> {
+    switch (change.do) {
+      case 'add': {
+        const { created_at, purpose, lifetime } = change
+        const expires_at = lifetime === null ? null : this.#now + lifetime
+        listModelFiles += 1
+        const file = newFile(`m${listModelFiles}`, { created_at, purpose, expires_at })
+        await add(this.#store, file)
+        this.#added += 1
+        this.#files.push({ row: rowOf(file), sequence: this.#added })
+        return
+      }
+      case 'delete':
+        return this.#delete(this.#files[change.place % this.#files.length]?.row.id)
+      case 'delete last seen':
+        return this.#delete(this.lastSeen)
+      case 'wait':
+        this.#now += change.seconds
+        return
+      case 'sweep':
+        await this.#store.deleteExpiredFiles({ now: this.#now, limit: 1000 })
+        this.#files = this.#files.filter(({ row }) => this.#isVisible(row))
+        return
+      default:
+        change satisfies never
+    }
+  }
+
+  async #delete(id: string | undefined): Promise<void> {
+    if (id === undefined) return
+    await this.#store.deleteFile({ project_id, id, now: this.#now })
+    this.#files = this.#files.filter(({ row }) => row.id !== id || !this.#isVisible(row))
+  }
+
+  #isVisible({ expires_at }: FileRow): boolean {
+    return expires_at === null || expires_at > this.#now
+  }
+
+  /** The whole list as it is now. */
+  list({ order, purpose }: ListQuery): FileRow[] {
+    const listed = this.#files
+      .filter(({ row }) => this.#isVisible(row) && (purpose ?? row.purpose) === row.purpose)
+      .sort((one, other) => {
+        const byTime = one.row.created_at - other.row.created_at
+        return byTime === 0 ? one.sequence - other.sequence : byTime
+      })
+      .map(({ row }) => row)
+    return order === 'asc' ? listed : listed.reverse()
+  }
+
+  /** A page of the store that begins behind the file last seen. */
+  async page({ order, limit, purpose }: ListQuery): Promise<FileRow[]> {
+    const id = this.lastSeen
+    const after = id && (await this.#store.findFilePosition({ project_id, id }))
+    if (after === undefined && id !== undefined) throw new Error(`The place of ${id} is lost.`)
+    return this.#store.listFiles({
+      ...{ project_id, now: this.#now, order, limit, purpose },
+      after: after === '' ? undefined : after,
+    })
+  }
+}
+
+/** Across all models of a store, as the id of a deleted file is never used again. */
+let listModelFiles = 0
+
+/**
+ * Walks through the list page by page while it changes: whatever is there from the first page to
+ * the last is seen exactly once, nothing is seen twice, and what is seen is on the list then.
+ */
+async function expectWalk(
+  model: ListModel,
+  query: ListQuery,
+  between: readonly (readonly Change[])[],
+): Promise<void> {
+  const seen: string[] = []
+  let always = new Set(model.list(query).map(({ id }) => id))
+  for (let pages = 0; ; pages += 1) {
+    const page = await model.page(query)
+    const listed = model.list(query)
+    expect(page).toEqual(listed.filter((row) => page.some(({ id }) => id === row.id)))
+    seen.push(...page.map(({ id }) => id))
+    model.lastSeen = seen.at(-1)
+    always = always.intersection(new Set(listed.map(({ id }) => id)))
+    if (page.length < query.limit) break
+    await model.apply(between[pages] ?? [])
+  }
+  expect(seen).toHaveLength(new Set(seen).size)
+  expect(seen).toEqual(expect.arrayContaining([...always]))
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { createIds, type Ids } from './ids.ts'
+
+const letter = '[1-9A-HJ-NP-Za-km-z]'
+
+const forms: [keyof Ids, number, RegExp][] = [
+  ['file', 16, new RegExp(`^file-${letter}{22}$`)],
+  ['blob', 16, /^[0-9a-f]{32}$/],
+  ['organization', 16, new RegExp(`^org-${letter}{22}$`)],
+  ['project', 16, new RegExp(`^proj_${letter}{22}$`)],
+  ['apiKey', 16, new RegExp(`^key_${letter}{22}$`)],
+  ['secret', 32, new RegExp(`^sk-coffer-${letter}{44}$`)],
+]
+
+describe.each(forms)('the id of kind %s', (kind, bytes, form) => {
+  const idOf = (random: Uint8Array) => createIds(() => Buffer.from(random))[kind]()
+
+  it('has the same form and length for any random bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: bytes, maxLength: bytes }), (random) => {
+        expect(idOf(random)).toMatch(form)
+      }),
+      { numRuns: 500 },
+    )
+    for (const value of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
+      expect(idOf(Buffer.alloc(bytes, value)), `all ${value}`).toMatch(form)
+    }
+  })
+
+  it('differs wherever the random bytes differ', () => {
+    const random = fc.uint8Array({ minLength: bytes, maxLength: bytes })
+    fc.assert(
+      fc.property(random, fc.nat(bytes - 1), fc.integer({ min: 1, max: 255 }), (one, at, by) => {
+        const other = one.with(at, (one[at] ?? 0) ^ by)
+        expect(idOf(one)).not.toBe(idOf(other))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it(`asks for ${bytes} random bytes each time`, () => {
+    const asked: number[] = []
+    const ids = createIds((count) => {
+      asked.push(count)
+      return randomBytes(count)
+    })
+    expect(ids[kind]()).not.toBe(ids[kind]())
+    expect(asked).toEqual([bytes, bytes])
+  })
+})

@@ -1,0 +1,274 @@
+import { Readable } from 'node:stream'
+import type { File } from '@coffer/contract'
+import { describe, expect, it } from 'vitest'
+import type { BlobDriver } from '../blobs/blob-driver.ts'
+import { createBlobStore } from '../blobs/blob-store.ts'
+// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
+import { createMemoryDriver } from '../blobs/memory.ts'
+// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
+import { openSqliteStore } from '../metadata/sqlite.ts'
+import type { Caller } from './access.ts'
+import { createFiles } from './files.ts'
+import { createIds } from './ids.ts'
+import { createRemoval } from './removal.ts'
+import { createStaging, type StagedContent } from './staging.ts'
+import { createSweep } from './sweep.ts'
+
+const hour = 3600
+const day = 24 * hour
+const start = 1_700_000_000
+
+describe('the sweep', () => {
+  it('removes expired files, their bytes and what they used', async () => {
+    await using coffer = await openCoffer()
+    await coffer.create('brief', { expiresAfter: hour })
+    const long = await coffer.create('long', { expiresAfter: 2 * hour })
+    const lasting = await coffer.create('lasting')
+    coffer.clock.time = start + hour
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([long.blob_id, lasting.blob_id])
+    expect(await coffer.usedBytes()).toBe('long'.length + 'lasting'.length)
+    expect(await coffer.listed()).toEqual([long.id, lasting.id])
+  })
+
+  it('leaves no trace of what it removed among the loose blobs', async () => {
+    await using coffer = await openCoffer()
+    await coffer.create('brief', { expiresAfter: hour })
+    coffer.clock.time = start + hour
+    await coffer.sweep()
+    expect(await coffer.looseBlobs()).toEqual([])
+  })
+
+  it('removes more files in one run than it takes at a time', async () => {
+    await using coffer = await openCoffer()
+    const files = Array.from({ length: 450 }, (_, at) => at)
+    await Promise.all(files.map((at) => coffer.create(`${at}`, { expiresAfter: hour })))
+    const lasting = await coffer.create('lasting')
+    coffer.clock.time = start + hour
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([lasting.blob_id])
+    expect(await coffer.usedBytes()).toBe('lasting'.length)
+    expect(await coffer.looseBlobs()).toEqual([])
+  })
+
+  it('removes uploads of a day ago that no file came to hold, and leaves younger ones', async () => {
+    await using coffer = await openCoffer()
+    const old = await coffer.stage('old')
+    coffer.clock.time = start + hour
+    const young = await coffer.stage('young')
+    coffer.clock.time = start + day - 1
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([old.blob_id, young.blob_id])
+    coffer.clock.time = start + day
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([young.blob_id])
+    expect(await coffer.looseBlobs()).toEqual([young.blob_id])
+  })
+
+  it('leaves files alone, however old they are', async () => {
+    await using coffer = await openCoffer()
+    const file = await coffer.create('lasting')
+    coffer.clock.time = start + 100 * 365 * day
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([file.blob_id])
+    expect(await coffer.listed()).toEqual([file.id])
+  })
+
+  it('refuses a file whose upload it took, and charges nothing for it', async () => {
+    await using coffer = await openCoffer()
+    const slow = await coffer.stage('slow')
+    coffer.clock.time = start + day
+    await coffer.sweep()
+    await expect(coffer.hold(slow)).rejects.toMatchObject({ code: 'upload_too_slow' })
+    expect(await coffer.usedBytes()).toBe(0)
+    expect(await coffer.listed()).toEqual([])
+  })
+
+  it('removes the rest when a blob cannot be removed, and tries that again', async () => {
+    const broken = new Set<string>()
+    await using coffer = await openCoffer(broken)
+    const blobs = await Promise.all(['a', 'b', 'c'].map((content) => coffer.stage(content)))
+    const [, failing] = blobs
+    coffer.clock.time = start + day
+    broken.add(failing?.blob_id ?? '')
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([failing?.blob_id])
+    expect(await coffer.looseBlobs()).toEqual([failing?.blob_id])
+    expect(coffer.errors).toMatchObject([{ blob: failing?.blob_id, err: { code: 'unavailable' } }])
+
+    await coffer.sweep()
+    expect(coffer.errors).toHaveLength(2)
+    broken.clear()
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([])
+    expect(await coffer.looseBlobs()).toEqual([])
+    expect(coffer.errors).toHaveLength(2)
+  })
+
+  it('goes on behind a whole batch of blobs that cannot be removed', async () => {
+    const broken = new Set<string>()
+    await using coffer = await openCoffer(broken)
+    for (let at = 0; at < 200; at += 1) broken.add((await coffer.stage('stuck')).blob_id)
+    await coffer.stage('free')
+    coffer.clock.time = start + day
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([...broken])
+  })
+
+  it('removes what a deletion could not remove', async () => {
+    const broken = new Set<string>()
+    await using coffer = await openCoffer(broken)
+    const file = await coffer.create('content')
+    broken.add(file.blob_id)
+    await coffer.delete(file.id)
+    expect(coffer.stored()).toEqual([file.blob_id])
+    expect(coffer.errors).toHaveLength(1)
+    broken.clear()
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([])
+  })
+
+  it('lets a page begin behind a deleted file for a day', async () => {
+    await using coffer = await openCoffer()
+    const first = await coffer.create('first')
+    const second = await coffer.create('second')
+    await coffer.delete(first.id)
+    coffer.clock.time = start + day
+    await coffer.sweep()
+    expect(await coffer.listed(first.id)).toEqual([second.id])
+    coffer.clock.time = start + day + 1
+    await coffer.sweep()
+    await expect(coffer.listed(first.id)).rejects.toMatchObject({ code: 'file_not_found' })
+  })
+
+  it('does nothing to files and blobs once it was told to end', async () => {
+    await using coffer = await openCoffer()
+    const file = await coffer.create('brief', { expiresAfter: hour })
+    const upload = await coffer.stage('upload')
+    coffer.clock.time = start + day
+    await coffer.sweep(AbortSignal.abort())
+    expect(coffer.stored()).toEqual([file.blob_id, upload.blob_id])
+    expect(await coffer.usedBytes()).toBe('brief'.length)
+  })
+})
+
+describe('a discarded upload', () => {
+  it('is removed at once', async () => {
+    await using coffer = await openCoffer()
+    const upload = await coffer.stage('upload')
+    await coffer.removal.discard(upload.blob_id)
+    expect(coffer.stored()).toEqual([])
+    expect(await coffer.looseBlobs()).toEqual([])
+  })
+
+  it('stays if a file holds it after all', async () => {
+    await using coffer = await openCoffer()
+    const file = await coffer.create('content')
+    await coffer.removal.discard(file.blob_id)
+    expect(coffer.stored()).toEqual([file.blob_id])
+    expect(coffer.errors).toEqual([])
+  })
+
+  it('that cannot be removed is left to the next sweep, and cannot be held', async () => {
+    const broken = new Set<string>()
+    await using coffer = await openCoffer(broken)
+    const upload = await coffer.stage('upload')
+    broken.add(upload.blob_id)
+    await coffer.removal.discard(upload.blob_id)
+    expect(coffer.errors).toHaveLength(1)
+    await expect(coffer.hold(upload)).rejects.toMatchObject({ code: 'upload_too_slow' })
+    broken.clear()
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([])
+  })
+})
+
+/** The parts of a Coffer that the sweep works with, over stores in memory. */
+async function openCoffer(broken: ReadonlySet<string> = new Set()) {
+  const metadata = await openSqliteStore(':memory:')
+  const clock = { time: start, now: () => clock.time }
+  const ids = createIds(countingBytes())
+  const caller: Caller = await metadata.ensureOwner({
+    organization_id: ids.organization(),
+    project_id: ids.project(),
+    now: start,
+  })
+  const { driver, stored } = watchDriver(broken)
+  const blobs = createBlobStore(driver)
+  const errors: object[] = []
+  const log = { info() {}, warn() {}, error: (context: object) => void errors.push(context) }
+  const removal = createRemoval({ metadata, blobs, log })
+  const staging = createStaging({ metadata, blobs, clock, ids, removal })
+  const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
+  const files = createFiles({ metadata, blobs, staging, removal, clock, ids, settings })
+  const sweep = createSweep({ metadata, removal, clock })
+
+  /** An upload that neither became a file nor was discarded, as a crash leaves it. */
+  async function stage(content: string): Promise<StagedContent> {
+    return staging.stage(Readable.from([Buffer.from(content)]), { maxBytes: 1000 })
+  }
+
+  async function hold(upload: StagedContent, expiresAfter?: number): Promise<File> {
+    return files.create(caller, upload, { filename: 'f', purpose: 'user_data', expiresAfter })
+  }
+
+  return {
+    clock,
+    removal,
+    stage,
+    hold,
+    /** What was logged as an error. */
+    errors,
+    /** The ids of all blobs, in the order in which they were written. */
+    stored,
+    async create(content: string, options: { expiresAfter?: number } = {}) {
+      const upload = await stage(content)
+      const { id } = await hold(upload, options.expiresAfter)
+      return { id, blob_id: upload.blob_id }
+    },
+    async delete(id: string) {
+      await files.delete(caller, id)
+      await removal.settled()
+    },
+    async listed(after?: string) {
+      const { data } = await files.list(caller, { order: 'asc', limit: 1000, after })
+      return data.map(({ id }) => id)
+    },
+    usedBytes: () => metadata.findUsedBytes(caller),
+    /** All of them, which are taken by this. */
+    looseBlobs: () =>
+      metadata.takeSweepableBlobs({ now: start + 1000 * day, after_id: '', limit: 1000 }),
+    sweep: (signal = new AbortController().signal) => sweep.run(signal),
+    [Symbol.asyncDispose]: () => metadata.close(),
+  }
+}
+
+/** A driver in memory that tells what it has, and that cannot delete the blobs in `broken`. */
+function watchDriver(broken: ReadonlySet<string>) {
+  const memory = createMemoryDriver()
+  const ids = new Set<string>()
+  const driver: BlobDriver = {
+    ...memory,
+    async write(id, source) {
+      await memory.write(id, source)
+      ids.add(id)
+    },
+    async delete(id) {
+      if (broken.has(id)) throw new Error('The disk failed.')
+      await memory.delete(id)
+      ids.delete(id)
+    },
+  }
+  return { driver, stored: () => [...ids] }
+}
+
+/** Bytes that count, in place of random ones: later ids are greater. */
+function countingBytes(): (bytes: number) => Buffer {
+  let count = 0
+  return (bytes) => {
+    count += 1
+    const counted = Buffer.alloc(bytes)
+    counted.writeUInt32BE(count, bytes - 4)
+    return counted
+  }
+}
