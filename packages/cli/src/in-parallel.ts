@@ -1,0 +1,22 @@
+/** Does something to many things, some at a time. */
+
+/**
+ * Runs `work` on each item, at most `width` at once, and starts no more once the signal aborts.
+ * Rejects with the signal's reason, or with what `work` throws.
+ */
+export async function inParallel<Item>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  width: number,
+  signal: AbortSignal,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const running = new Set<Promise<void>>()
+  for await (const item of items) {
+    signal.throwIfAborted()
+    const task = work(item).finally(() => running.delete(task))
+    running.add(task)
+    if (running.size >= width) await Promise.race(running)
+  }
+  await Promise.all(running)
+  signal.throwIfAborted()
+}

@@ -1,0 +1,141 @@
+/** Downloads a file to a path: beside its name first, resumed where it broke, never half there. */
+
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { ApiException, ConnectionException, UnexpectedAnswerException } from './api-exception.ts'
+import type { FileContent } from './file-content.ts'
+import type { FilesApi } from './files-api.ts'
+
+export interface DownloadOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Whether a file at the path may be replaced; false by default. */
+  readonly overwrite?: boolean | undefined
+  /** Called as bytes arrive: how many are there, and of how many, where that is known. */
+  readonly onProgress?: ((received: number, bytes: number | undefined) => void) | undefined
+}
+
+/** Ends the names of downloads that are not whole. */
+const suffix = '.coffer-part'
+
+/** How often a download goes on after its connection broke without a single new byte. */
+const fruitlessTries = 3
+
+/**
+ * The bytes gather in a file beside `path` that is named for the content's ETag, so that a later
+ * call goes on where this one ended, in another process too. An ETag that is a SHA-256, as
+ * Coffer's are, is held against the bytes before the file gets its name.
+ *
+ * @throws ApiException; an error with code `EEXIST` if there is a file and `overwrite` is not set.
+ */
+export async function downloadToFile(
+  files: FilesApi,
+  fileId: string,
+  path: string,
+  { signal, overwrite = false, onProgress }: DownloadOptions = {},
+): Promise<void> {
+  if (!overwrite) await refuseExisting(path)
+  for (let fruitless = 0; ; ) {
+    const begun = await findDraft(path)
+    let received = 0
+    try {
+      const content = await openRest(files, fileId, begun, signal)
+      const draft = await receive(content, path, begun, (at) => {
+        received += 1
+        onProgress?.(at, content.totalBytes)
+      })
+      return await (overwrite ? rename(draft, path) : publish(draft, path))
+    } catch (error) {
+      // What has come stays, so that only the rest is asked for again.
+      fruitless = received > 0 ? 0 : fruitless + 1
+      if (!(error instanceof ConnectionException) || fruitless === fruitlessTries) throw error
+    }
+  }
+}
+
+interface Draft {
+  readonly path: string
+  readonly etag: string
+  readonly bytes: number
+}
+
+/** What an earlier call has left of a download to this path. */
+async function findDraft(path: string): Promise<Draft | undefined> {
+  const folder = dirname(path)
+  const prefix = `.${basename(path)}.`
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(prefix) || !name.endsWith(suffix)) continue
+    const etag = Buffer.from(name.slice(prefix.length, -suffix.length), 'base64url').toString()
+    const { size } = await stat(join(folder, name))
+    if (etag !== '' && size > 0) return { path: join(folder, name), etag, bytes: size }
+  }
+  return undefined
+}
+
+async function openRest(
+  files: FilesApi,
+  fileId: string,
+  begun: Draft | undefined,
+  signal: AbortSignal | undefined,
+): Promise<FileContent> {
+  if (begun === undefined) return files.openFile(fileId, { signal })
+  try {
+    const range = { start: begun.bytes }
+    return await files.openFile(fileId, { signal, range, ifRange: begun.etag })
+  } catch (error) {
+    // There is no rest: the draft is of another file, or whole and yet without its name.
+    if (!(error instanceof ApiException && error.status === 416)) throw error
+    await unlink(begun.path)
+    return files.openFile(fileId, { signal })
+  }
+}
+
+/** @returns the path of the draft, which is whole and durable. */
+async function receive(
+  content: FileContent,
+  path: string,
+  begun: Draft | undefined,
+  onReceived: (position: number) => void,
+): Promise<string> {
+  const name = Buffer.from(content.etag ?? '').toString('base64url')
+  const draft = join(dirname(path), `.${basename(path)}.${name}${suffix}`)
+  if (begun !== undefined && begun.path !== draft) await unlink(begun.path)
+  const hash = createHash('sha256')
+  if (content.start > 0) await pipeline(createReadStream(draft), hash, { end: false })
+  await using handle = await open(draft, content.start > 0 ? 'a' : 'w')
+  let position = content.start
+  for await (const piece of content) {
+    await handle.writeFile(piece)
+    hash.update(piece)
+    position += piece.length
+    onReceived(position)
+  }
+  await handle.sync()
+  await check(draft, content.etag, hash)
+  return draft
+}
+
+async function check(draft: string, etag: string | undefined, hash: Hash): Promise<void> {
+  const [, sha256] = /^"([\da-f]{64})"$/.exec(etag ?? '') ?? []
+  if (sha256 === undefined || sha256 === hash.digest('hex')) return
+  await unlink(draft)
+  throw new UnexpectedAnswerException('The bytes that came are not those that the ETag stands for.')
+}
+
+/** Gives the draft its name unless another file took it meanwhile. */
+async function publish(draft: string, path: string): Promise<void> {
+  await link(draft, path)
+  await unlink(draft)
+}
+
+async function refuseExisting(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return undefined
+  })
+  if (handle === undefined) return
+  await handle.close()
+  throw Object.assign(new Error(`${path} exists.`), { code: 'EEXIST' })
+}

@@ -1,0 +1,26 @@
+export { ApiClient, type RequestOptions } from './api-client.ts'
+export {
+  ApiException,
+  BadRequestException,
+  ConflictException,
+  ConnectionException,
+  ContentTooLargeException,
+  ForbiddenException,
+  NotFoundException,
+  RateLimitException,
+  ServiceException,
+  TimeoutException,
+  UnauthorizedException,
+  UnexpectedAnswerException,
+  UnprocessableEntityException,
+} from './api-exception.ts'
+export { Configuration, type ConfigurationOptions } from './configuration.ts'
+export { FileContent } from './file-content.ts'
+export {
+  type CreateFileOptions,
+  FilesApi,
+  type ListFilesOptions,
+  type OpenFileOptions,
+} from './files-api.ts'
+export type { DeleteFileResponse, ListFilesResponse, Open, OpenAIFile } from './models.ts'
+export type { Uploadable, UploadSource } from './upload-source.ts'

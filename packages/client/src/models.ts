@@ -1,0 +1,62 @@
+/** What the API answers with. Fields keep their names on the wire. */
+
+import type { Purpose } from '@coffer/contract'
+import { isRecord, UnexpectedAnswerException } from './api-exception.ts'
+
+/** A known value, or one that another server made up. */
+export type Open<Known extends string> = Known | (string & {})
+
+/** A file that was uploaded. Other vendors leave fields out or add some. */
+export interface OpenAIFile {
+  id: string
+  object?: Open<'file'>
+  bytes: number
+  /** In Unix seconds. */
+  created_at: number
+  filename: string
+  purpose: Open<Purpose>
+  status?: Open<'uploaded' | 'processed' | 'error'>
+  status_details?: string | null
+  /** In Unix seconds, or null if the file does not expire. */
+  expires_at?: number | null
+  [field: string]: unknown
+}
+
+/** One page of files. */
+export interface ListFilesResponse {
+  object?: Open<'list'>
+  data: OpenAIFile[]
+  first_id?: string | null
+  last_id?: string | null
+  has_more?: boolean
+  [field: string]: unknown
+}
+
+/** What is left of a deleted file. */
+export interface DeleteFileResponse {
+  id: string
+  object?: Open<'file'>
+  deleted: boolean
+  [field: string]: unknown
+}
+
+export function readFileModel(value: unknown): OpenAIFile {
+  if (isRecord(value) && typeof value['id'] === 'string') return value as OpenAIFile
+  throw new UnexpectedAnswerException('The server answered with something that is no file.')
+}
+
+export function readListModel(value: unknown): ListFilesResponse {
+  if (isRecord(value) && Array.isArray(value['data'])) {
+    return { ...value, data: value['data'].map(readFileModel) }
+  }
+  throw new UnexpectedAnswerException(
+    'The server answered with something that is no list of files.',
+  )
+}
+
+export function readDeletedModel(value: unknown): DeleteFileResponse {
+  if (isRecord(value) && typeof value['id'] === 'string') {
+    return { ...value, id: value['id'], deleted: value['deleted'] === true }
+  }
+  throw new UnexpectedAnswerException('The server did not say that the file is deleted.')
+}

@@ -1,0 +1,66 @@
+/** What can be uploaded, and how it becomes the body of a request. */
+
+/** Content from somewhere that this package does not know, such as a file on a disk. */
+export interface UploadSource {
+  /** The file's name, unless the options name another. */
+  readonly name: string | undefined
+  /** Undefined where it is not known before it ends. */
+  readonly bytes: number | undefined
+  /** Whether `open` can be called again, for another try. */
+  readonly isReplayable: boolean
+  open(): AsyncIterable<Uint8Array>
+}
+
+export type Uploadable =
+  | Blob
+  | Uint8Array
+  | ArrayBuffer
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | UploadSource
+
+/** A source over anything that can be uploaded; a Blob or bytes are not copied. */
+export function toUploadSource(content: Uploadable): UploadSource {
+  if ('open' in content) return content
+  if (content instanceof Blob) return fromBlob(content)
+  if (content instanceof ArrayBuffer) return toUploadSource(new Uint8Array(content))
+  if (content instanceof Uint8Array) {
+    return {
+      name: undefined,
+      bytes: content.length,
+      isReplayable: true,
+      async *open() {
+        yield content
+      },
+    }
+  }
+  if (content instanceof ReadableStream) return fromIterable(() => piecesOf(content))
+  return fromIterable(() => content)
+}
+
+function fromBlob(blob: Blob): UploadSource {
+  return {
+    name: 'name' in blob && typeof blob.name === 'string' ? blob.name : undefined,
+    bytes: blob.size,
+    isReplayable: true,
+    open: () => piecesOf(blob.stream()),
+  }
+}
+
+function fromIterable(open: () => AsyncIterable<Uint8Array>): UploadSource {
+  return { name: undefined, bytes: undefined, isReplayable: false, open }
+}
+
+/** Not every browser can iterate a stream. */
+async function* piecesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  try {
+    for (;;) {
+      const next = await reader.read()
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    await reader.cancel()
+  }
+}
