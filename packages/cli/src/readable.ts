@@ -10,5 +10,8 @@ export function size(bytes: number): string {
 
 /** As 3 days: the time between two Unix seconds, in its largest unit. */
 export function duration(seconds: number): string {
-  return prettyMilliseconds(Math.max(0, Math.floor(seconds)) * 1000, { compact: true, verbose: true })
+  return prettyMilliseconds(Math.max(0, Math.floor(seconds)) * 1000, {
+    compact: true,
+    verbose: true,
+  })
 }
