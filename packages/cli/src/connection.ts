@@ -2,6 +2,7 @@
 
 import { ApiClient, Configuration, FilesApi } from '@coffer/client'
 import type { Command } from 'commander'
+import { printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
 
 export interface ConnectionOptions {
@@ -25,7 +26,8 @@ export function connect({ url, key }: ConnectionOptions, { env }: Io): FilesApi 
   if (accessToken === undefined || accessToken === '') {
     throw new WrongUse('Which API key? Set OPENAI_API_KEY or give --key')
   }
-  if (!URL.canParse(host)) throw new WrongUse(`This is no URL: ${host}`)
+  if (!/^https?:$/.test(URL.parse(host)?.protocol ?? ''))
+    throw new WrongUse(`${printable(host)} is no URL; give one as http://HOST:PORT/v1`)
   return new FilesApi(
     new ApiClient(
       new Configuration({

@@ -1,12 +1,14 @@
 /** `coffer delete`: deletes files, after asking where someone can answer. */
 
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
-import { sentenceOf } from './failures.ts'
+import { sentenceOf, unfinished } from './failures.ts'
 import { readFileIds } from './file-ids.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
+import { printable } from './printable.ts'
 import { Failure, type Io, WrongUse } from './program.ts'
 
 interface DeleteOptions extends ConnectionOptions {
@@ -30,33 +32,43 @@ async function deleteFiles(
   signal: AbortSignal,
 ): Promise<void> {
   const files = connect(options, io)
+  // Where the ids come from standard input, no answer can.
+  if (options.yes !== true && (io.stdin.isTTY !== true || given.includes('-'))) {
+    throw new WrongUse('Nobody can be asked here; give --yes to delete without a question.')
+  }
   const ids = await readFileIds(given, io)
-  if (options.yes !== true && !(await confirm(ids.length, io, signal))) {
+  if (options.yes !== true && !(await confirm(ids, io, signal))) {
     throw new Failure('Nothing was deleted.')
   }
   let failures = 0
   await inParallel(ids, 8, signal, async (id) => {
     try {
       await files.deleteFile(id, { signal })
-      io.stdout.write(`${id}\n`)
+      io.stdout.write(`${printable(id)}\n`)
     } catch (error) {
       signal.throwIfAborted()
       failures += 1
-      io.stderr.write(`Not deleted: ${id}: ${sentenceOf(error)}\n`)
+      io.stderr.write(`Not deleted: ${printable(id)}: ${sentenceOf(error)}\n`)
     }
   })
-  if (failures > 0) throw new Failure(`${ids.length - failures} deleted, ${failures} not.`)
+  if (failures > 0) throw unfinished(ids.length - failures, failures, 'deleted')
 }
 
-/** @throws WrongUse where nobody can answer. */
 async function confirm(
-  count: number,
+  ids: readonly string[],
   { stdin, stderr }: Io,
   signal: AbortSignal,
 ): Promise<boolean> {
-  if (stdin.isTTY !== true) throw new WrongUse('Give --yes to delete without being asked.')
-  using terminal = createInterface({ input: stdin, output: stderr })
-  const what = count === 1 ? 'this file' : `these ${count} files`
-  const answer = await terminal.question(`Delete ${what} for good? [y/N] `, { signal })
-  return /^y(es)?$/i.test(answer.trim())
+  // Not as a line editor, which would take Ctrl-C for itself.
+  using lines = createInterface({ input: stdin, output: stderr, terminal: false })
+  const [only = ''] = ids
+  const what = ids.length === 1 ? printable(only) : `these ${ids.length} files`
+  const answer = await Promise.race([
+    lines.question(`Delete ${what} for good? [y/N] `, { signal }).catch(() => undefined),
+    // Ctrl-D answers nothing.
+    once(lines, 'close').then(() => undefined),
+  ])
+  if (answer === undefined) stderr.write('\n')
+  signal.throwIfAborted()
+  return /^y(es)?$/i.test((answer ?? '').trim())
 }

@@ -1,19 +1,19 @@
 /** `coffer download`: fetches files, each whole under its name or not at all. */
 
-import { stat } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { FilesApi } from '@coffer/client'
 import { downloadToFile } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
-import { sentenceOf } from './failures.ts'
+import { codeOf, sentenceOf, unfinished } from './failures.ts'
 import { readFileIds } from './file-ids.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
-import { Failure, type Io, WrongUse } from './program.ts'
-import { type Progress, showProgress } from './progress.ts'
-import { printable } from './table.ts'
+import { printable } from './printable.ts'
+import { type Io, WrongUse } from './program.ts'
+import { showProgress } from './progress.ts'
 
 interface DownloadOptions extends ConnectionOptions {
   readonly output?: string
@@ -24,10 +24,23 @@ export function addDownloadCommand(program: Command, io: Io): void {
   addConnectionOptions(program.command('download'))
     .description('Download files under their names. One that broke off goes on where it was.')
     .argument('<ids...>', 'ids of files, or - to read them from standard input')
-    .option('-o, --output <path>', 'a folder, the name for a single file, or - for standard output')
+    .option(
+      '-o, --output <path>',
+      'a folder (one that ends with / is made), the name for a single file, or - for standard output',
+    )
     .option('-f, --force', 'replace files that are there')
+    .addHelpText(
+      'after',
+      '\nPrints the id and path of each file. Of files with the same name, the first keeps it, and\n' +
+        'the id is put before that of the others:\n' +
+        '  coffer list --all | coffer download - --output there/',
+    )
     .action((ids: string[], options: DownloadOptions) =>
-      interruptible(io, (signal) => download(ids, options, io, signal)),
+      interruptible(
+        io,
+        (signal) => download(ids, options, io, signal),
+        'Stopped; the same command goes on from here.',
+      ),
     )
 }
 
@@ -39,48 +52,41 @@ async function download(
 ): Promise<void> {
   const files = connect(options, io)
   const ids = await readFileIds(given, io)
-  if (options.output === '-') return toStandardOutput(files, ids, io, signal)
-  const isFolder = await isExistingFolder(options.output ?? '.')
+  const { output = '.', force } = options
+  if (output === '-') return toStandardOutput(files, ids, io, signal)
+  const isFolder = await isFolderOrMade(output)
   if (!isFolder && ids.length > 1) {
-    throw new WrongUse(`Several files need a folder, and ${options.output} is none.`)
+    throw new WrongUse('Several files need a folder; end --output with / to make one.')
   }
-  const progress = showProgress(io.stderr)
+  const wanted: Iterable<Wanted> | AsyncIterable<Wanted> = isFolder
+    ? inFolder(files, ids, output, signal)
+    : ids.map((id) => ({ id, path: output }))
+  const progress = showProgress(io)
   let failures = 0
   try {
-    await inParallel(ids, 4, signal, async (id) => {
+    await inParallel(wanted, 4, signal, async ({ id, path, error }) => {
+      const shown = progress.begin(basename(path))
       try {
-        const path = isFolder
-          ? join(options.output ?? '.', await nameOf(files, id, signal))
-          : options.output
-        await fetchOne(files, id, path ?? id, options, progress, signal)
-        io.stdout.write(`${id}  ${printable(path ?? id)}\n`)
-      } catch (error) {
+        if (error !== undefined) throw error
+        await downloadToFile(files, id, path, { signal, overwrite: force, onProgress: shown.moved })
+        progress.print(`${printable(id)}  ${printable(path)}\n`)
+      } catch (problem) {
         signal.throwIfAborted()
         failures += 1
-        const hint = isErrno(error, 'EEXIST') ? ' Use --force to replace it, or --output.' : ''
-        progress.log(`Not downloaded: ${printable(id)}: ${sentenceOf(error)}${hint}`)
+        progress.note(`Not downloaded: ${printable(id)}: ${explain(problem, path)}`)
+      } finally {
+        shown.done()
       }
     })
   } finally {
     progress.end()
   }
-  if (failures > 0) throw new Failure(`${ids.length - failures} downloaded, ${failures} not.`)
+  if (failures > 0) throw unfinished(ids.length - failures, failures, 'downloaded')
 }
 
-async function fetchOne(
-  files: FilesApi,
-  id: string,
-  path: string,
-  { force }: DownloadOptions,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<void> {
-  const shown = progress.begin(basename(path))
-  try {
-    await downloadToFile(files, id, path, { signal, overwrite: force, onProgress: shown.moved })
-  } finally {
-    shown.done()
-  }
+function explain(problem: unknown, path: string): string {
+  if (codeOf(problem) !== 'EEXIST') return sentenceOf(problem)
+  return `${printable(path)} is there already; replace it with --force, or give another --output.`
 }
 
 async function toStandardOutput(
@@ -95,22 +101,49 @@ async function toStandardOutput(
   }
 }
 
-/** The server's name of the file, as a name in the folder and nowhere else. */
-async function nameOf(files: FilesApi, id: string, signal: AbortSignal): Promise<string> {
-  const { filename } = await files.retrieveFile(id, { signal })
-  const name = filename.replace(/^.*[/\\]/s, '').replaceAll('\0', '')
-  return name === '' || name === '.' || name === '..' ? id : name
+interface Wanted {
+  readonly id: string
+  readonly path: string
+  /** Why nothing is known of the file. */
+  readonly error?: unknown
 }
 
-async function isExistingFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory()
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false
-    throw error
+/** Gives each file a path of its own in the folder, the same at every call. */
+async function* inFolder(
+  files: FilesApi,
+  ids: readonly string[],
+  folder: string,
+  signal: AbortSignal,
+): AsyncGenerator<Wanted> {
+  const taken = new Set<string>()
+  for (const id of ids) {
+    try {
+      const { filename } = await files.retrieveFile(id, { signal })
+      const name = toName(String(filename ?? ''), id)
+      // Some disks take names that differ only so for the same.
+      const key = name.normalize('NFC').toLowerCase()
+      const path = join(folder, taken.has(key) ? `${toName(id, 'file')}-${name}` : name)
+      taken.add(key)
+      yield { id, path }
+    } catch (error) {
+      signal.throwIfAborted()
+      yield { id, path: folder, error }
+    }
   }
 }
 
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
+/** The server's name of the file, as a name in the folder and nowhere else. */
+function toName(filename: string, id: string): string {
+  const name = printable(filename.replace(/^.*[/\\]/s, ''))
+  return name === '' || name === '.' || name === '..' ? toName(id, 'file') : name
+}
+
+async function isFolderOrMade(path: string): Promise<boolean> {
+  if (path.endsWith('/')) await mkdir(path, { recursive: true })
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
 }

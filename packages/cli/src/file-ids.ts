@@ -1,6 +1,7 @@
 /** The ids that a command is given, on its line or on standard input. */
 
 import { text } from 'node:stream/consumers'
+import { printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
 
 /** Begins the first line of what `coffer list` prints. */
@@ -13,18 +14,15 @@ const tableHead = 'ID'
  * @throws WrongUse if there is none.
  */
 export async function readFileIds(given: readonly string[], { stdin }: Io): Promise<string[]> {
-  const ids: string[] = []
-  for (const word of given) {
-    if (word !== '-') ids.push(word)
-    else ids.push(...idsOf(await text(stdin)))
-  }
+  const read = given.includes('-') ? idsOf(await text(stdin)) : []
+  const ids = given.flatMap((word) => (word === '-' ? read : [word])).filter((id) => id !== '')
   if (ids.length === 0) throw new WrongUse('Which files? Give their ids, or - to read them.')
   return [...new Set(ids)]
 }
 
 function idsOf(lines: string): string[] {
   return lines.split('\n').flatMap((line) => {
-    if (line.startsWith('{')) return idOfJson(line)
+    if (line.trimStart().startsWith('{')) return idOfJson(line)
     const [word = ''] = line.trim().split(/\s+/)
     return word === '' || word === tableHead ? [] : [word]
   })
@@ -33,9 +31,20 @@ function idsOf(lines: string): string[] {
 function idOfJson(line: string): string {
   try {
     const value: unknown = JSON.parse(line)
-    if (typeof value === 'object' && value !== null && 'id' in value) return String(value.id)
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      'id' in value &&
+      typeof value.id === 'string'
+    ) {
+      return value.id
+    }
   } catch (cause) {
-    throw new WrongUse(`This line is no JSON: ${line.slice(0, 40)}`, { cause })
+    throw new WrongUse(`Standard input has a line that is no JSON: ${excerpt(line)}`, { cause })
   }
-  throw new WrongUse(`This line names no id: ${line.slice(0, 40)}`)
+  throw new WrongUse(`Standard input has a line without an id: ${excerpt(line)}`)
+}
+
+function excerpt(line: string): string {
+  return printable(line.trim().slice(0, 40))
 }

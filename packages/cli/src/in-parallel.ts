@@ -2,7 +2,7 @@
 
 /**
  * Runs `work` on each item, at most `width` at once, and starts no more once the signal aborts.
- * Rejects with the signal's reason, or with what `work` throws.
+ * Rejects with the signal's reason, or with what `work` throws, once all that was begun has ended.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -11,12 +11,18 @@ export async function inParallel<Item>(
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   const running = new Set<Promise<void>>()
-  for await (const item of items) {
+  try {
+    for await (const item of items) {
+      signal.throwIfAborted()
+      const task = work(item).finally(() => running.delete(task))
+      // Also heard of below; until then it may fail while the next item is waited for.
+      task.catch(() => {})
+      running.add(task)
+      if (running.size >= width) await Promise.race(running)
+    }
+    await Promise.all(running)
     signal.throwIfAborted()
-    const task = work(item).finally(() => running.delete(task))
-    running.add(task)
-    if (running.size >= width) await Promise.race(running)
+  } finally {
+    await Promise.allSettled(running)
   }
-  await Promise.all(running)
-  signal.throwIfAborted()
 }

@@ -7,6 +7,8 @@ export interface Terminal {
   readonly isTTY?: boolean | undefined
   /** How many characters fit on a line. */
   readonly columns?: number | undefined
+  /** How many lines fit on the screen. */
+  readonly rows?: number | undefined
 }
 
 /** All that the program touches; `process` is one. */
@@ -19,7 +21,7 @@ export interface Io {
   off(event: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
 }
 
-/** A problem that its message explains to the user; the program ends with exit code 1. */
+/** A problem that its message explains, or else was explained; the program ends with exit code 1. */
 export class Failure extends Error {
   override readonly name = 'Failure'
 }
@@ -29,7 +31,12 @@ export class WrongUse extends Error {
   override readonly name = 'WrongUse'
 }
 
-/** The user stopped the program. */
+/** The user stopped the program; it ends with exit code 130. */
 export class Stopped extends Error {
   override readonly name = 'Stopped'
+}
+
+/** Whoever reads the output wants no more, as `head`; the program ends silently, with 141. */
+export class OutputClosed extends Error {
+  override readonly name = 'OutputClosed'
 }

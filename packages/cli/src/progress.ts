@@ -1,15 +1,15 @@
 /** What moves, on a terminal: a bar for each file under way, with rate and time left. */
 
-import { MultiBar, Presets } from 'cli-progress'
-import type { Terminal } from './program.ts'
-import { size } from './readable.ts'
-import { printable } from './table.ts'
+import type { Io } from './program.ts'
 
 export interface Progress {
   /** Shows one more file under way. */
   begin(name: string): FileProgress
-  /** Prints a line above the bars. */
-  log(line: string): void
+  /** Writes a result to standard output, above the bars. */
+  print(lines: string): void
+  /** Writes a line to standard error, above the bars. */
+  note(line: string): void
+  /** Leaves nothing of the bars. */
   end(): void
 }
 
@@ -18,48 +18,101 @@ export interface FileProgress {
   done(): void
 }
 
+/** A file as the bars show it. */
+export interface Moving {
+  readonly name: string
+  /** In milliseconds of `performance.now()`. */
+  readonly begunAt: number
+  /** Where it went on: a download may not begin at 0. */
+  begunBytes?: number
+  bytes: number
+  total: number | undefined
+}
+
+/** What is over before this is not shown, so that small files do not flicker. */
+const patienceMilliseconds = 300
+const redrawMilliseconds = 100
+
+const hideCursor = '\x1b[?25l'
+const showCursor = '\x1b[?25h'
+
 /** Silent where standard error is no terminal. */
-export function showProgress(stderr: NodeJS.WritableStream & Terminal): Progress {
+export function showProgress({ stdout, stderr }: Pick<Io, 'stdout' | 'stderr'>): Progress {
   if (stderr.isTTY !== true) {
     return {
       begin: () => ({ moved() {}, done() {} }),
-      log: (line) => void stderr.write(`${line}\n`),
+      print: (lines) => void stdout.write(lines),
+      note: (line) => void stderr.write(`${line}\n`),
       end() {},
     }
   }
-  const bars = new MultiBar(
-    {
-      stream: stderr,
-      clearOnComplete: true,
-      hideCursor: true,
-      etaBuffer: 50,
-      barsize: 24,
-      format: '{name} {bar} {percentage}% {sent} of {size} {rate}/s {eta_formatted} left',
-      formatValue: (value, _, type) =>
-        type === 'percentage' ? `${value}`.padStart(3) : `${value}`,
-    },
-    Presets.shades_classic,
-  )
+
+  const moving = new Set<Moving>()
+  /** How many lines of bars stand above the cursor. */
+  let drawn = 0
+  let isHidden = false
+  let timer: NodeJS.Timeout | undefined
+  // What measures text takes long to load, and most uploads are over before it is needed.
+  let draw: ((files: readonly Moving[], columns: number, now: number) => string[]) | undefined
+
+  function erase(): void {
+    if (drawn > 0) stderr.write(`\x1b[${drawn}A\r\x1b[J`)
+    drawn = 0
+  }
+
+  function redraw(): void {
+    const now = performance.now()
+    const old = [...moving].filter(({ begunAt }) => now - begunAt >= patienceMilliseconds)
+    if (draw === undefined || old.length === 0) {
+      erase()
+      return
+    }
+    const lines = draw(old.slice(0, (stderr.rows ?? 24) - 1), stderr.columns ?? 80, now)
+    const up = drawn > 0 ? `\x1b[${drawn}A\r` : ''
+    // Each line is cleared behind its end, and not before it is written: that would flicker.
+    const text = lines.map((line) => `${line}\x1b[K\n`).join('')
+    stderr.write(`${isHidden ? '' : hideCursor}${up}${text}\x1b[J`)
+    isHidden = true
+    drawn = lines.length
+  }
+
+  async function tick(): Promise<void> {
+    if (draw === undefined) draw = (await import('./progress-bars.ts')).toBars
+    if (timer === undefined) return
+    redraw()
+    timer = setTimeout(tick, redrawMilliseconds)
+  }
+
   return {
     begin(name) {
-      const shown = printable(name).slice(-24).padEnd(24)
-      const began = performance.now()
-      const facts = { name: shown, sent: size(0), size: '?', rate: size(0) }
-      const bar = bars.create(1, 0, facts)
+      const begunAt = performance.now()
+      const file: Moving = { name, begunAt, bytes: 0, total: undefined }
+      moving.add(file)
+      timer ??= setTimeout(tick, patienceMilliseconds)
       return {
         moved(bytes, total) {
-          const rate = bytes / Math.max(0.001, (performance.now() - began) / 1000)
-          bar.setTotal(Math.max(1, total ?? bytes))
-          bar.update(bytes, {
-            sent: size(bytes),
-            size: total === undefined ? '?' : size(total),
-            rate: size(Math.round(rate)),
-          })
+          file.begunBytes ??= bytes
+          file.bytes = bytes
+          file.total = total
         },
-        done: () => void bars.remove(bar),
+        done: () => void moving.delete(file),
       }
     },
-    log: (line) => bars.log(`${line}\n`),
-    end: () => bars.stop(),
+    print(lines) {
+      // Only then does it come to the same screen.
+      if (stdout.isTTY === true) erase()
+      stdout.write(lines)
+    },
+    note(line) {
+      erase()
+      stderr.write(`${line}\n`)
+    },
+    end() {
+      clearTimeout(timer)
+      timer = undefined
+      erase()
+      if (isHidden) stderr.write(showCursor)
+      isHidden = false
+    },
   }
 }

@@ -1,25 +1,26 @@
 /** The program `coffer`, as a function from arguments to an exit code. */
 
 import { Command, CommanderError } from 'commander'
-import { addDeleteCommand } from './delete-command.ts'
-import { addDownloadCommand } from './download-command.ts'
 import { sentenceOf } from './failures.ts'
-import { addListCommand } from './list-command.ts'
-import { Failure, type Io, Stopped, WrongUse } from './program.ts'
-import { addShowCommand } from './show-command.ts'
-import { addUploadCommand } from './upload-command.ts'
+import { Failure, type Io, OutputClosed, Stopped, WrongUse } from './program.ts'
 
 /** As a shell says it of a program that Ctrl-C ended. */
 const stoppedExitCode = 130
+/** As a shell says it of a program whose reader left. */
+const outputClosedExitCode = 141
 
-/** @returns 0, 1 for a problem, 2 for wrong use, 130 if the user stopped it. */
+/** @returns 0, 1 for a problem, 2 for wrong use, 130 if the user stopped it, 141 if nobody reads. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
+  // A reader that leaves is no crash; interruptible() ends what writes on.
+  io.stdout.on('error', () => {})
   const program = new Command('coffer')
     .description('Files for AI systems: a server that speaks the OpenAI Files API, and its tools.')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
+      // Said by toExitCode, as all problems are.
+      outputError: () => {},
     })
     .addHelpText(
       'after',
@@ -27,47 +28,87 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
         '  coffer upload reports/ notes.txt\n' +
         '  coffer list\n' +
         '  coffer download file-… --output there/\n' +
-        '  coffer delete file-…',
+        '  coffer delete file-…\n' +
+        'More about each: coffer help upload, and so on.',
     )
   try {
     await addCommands(program, args, io)
     await program.parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
-    return toExitCode(error, io)
+    return toExitCode(error, program, args, io)
   }
 }
 
+type AddCommand = (program: Command, io: Io) => void
+
+/** In the order of the help. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  serve: async () => (await import('./serve-command.ts')).addServeCommand,
+  upload: async () => (await import('./upload-command.ts')).addUploadCommand,
+  list: async () => (await import('./list-command.ts')).addListCommand,
+  show: async () => (await import('./show-command.ts')).addShowCommand,
+  download: async () => (await import('./download-command.ts')).addDownloadCommand,
+  delete: async () => (await import('./delete-command.ts')).addDeleteCommand,
+  complete: async () => (await import('./complete-command.ts')).addCompleteCommand,
+}
+
+/** Loads only what is asked for: to load the rest takes longer than to upload a small file. */
 async function addCommands(program: Command, args: readonly string[], io: Io): Promise<void> {
-  // Only these need the server's code, which takes longer to load than a small file to upload.
-  if (args[0] === 'serve' || args[0] === 'complete') {
-    const { addServeCommand } = await import('./serve-command.ts')
-    addServeCommand(program, io)
-  } else {
-    program.command('serve').description('Serve files from this machine.')
+  const [first = ''] = args
+  if (Object.hasOwn(commands, first) && first !== 'complete') {
+    const add = await commands[first]?.()
+    add?.(program, io)
+    return
   }
-  addUploadCommand(program, io)
-  addListCommand(program, io)
-  addShowCommand(program, io)
-  addDownloadCommand(program, io)
-  addDeleteCommand(program, io)
-  if (args[0] === 'complete') {
-    const { default: tab } = await import('@bomb.sh/tab/commander')
-    tab(program)
-  } else {
-    program.command('complete').description('Print what completes commands in bash, zsh or fish.')
+  const needsServe = first === 'complete' || (first === 'help' && args[1] === 'serve')
+  for (const [name, load] of Object.entries(commands)) {
+    if (name === 'serve' && !needsServe) {
+      program.command('serve').description('Serve files from this machine.')
+    } else {
+      const add = await load()
+      add(program, io)
+    }
   }
 }
 
-function toExitCode(error: unknown, { stderr }: Io): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+function toExitCode(
+  error: unknown,
+  program: Command,
+  args: readonly string[],
+  { stderr }: Io,
+): number {
   const say = (sentence: string) => stderr.write(`coffer: ${sentence}\n`)
-  if (error instanceof Stopped) return stoppedExitCode
+  if (error instanceof OutputClosed) return outputClosedExitCode
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0
+    // Without a command the help was shown, which says it all.
+    if (error.code !== 'commander.help') say(`${sentenceOfUse(error)} ${hint(program, args)}`)
+    return 2
+  }
+  if (error instanceof Stopped) {
+    // Over the ^C that the terminal has written.
+    if (stderr.isTTY === true) stderr.write('\r\x1b[K')
+    say(error.message)
+    return stoppedExitCode
+  }
   if (error instanceof WrongUse) {
     say(error.message)
     return 2
   }
-  if (error instanceof Failure) say(error.message)
-  else say(sentenceOf(error))
+  // A list of wrong settings keeps its lines.
+  const sentence = error instanceof Failure ? error.message : sentenceOf(error)
+  if (sentence !== '') say(sentence)
   return 1
+}
+
+/** Of `error: unknown option '--purpos'\n(Did you mean --purpose?)`, a sentence. */
+function sentenceOfUse({ message }: CommanderError): string {
+  const sentence = message.replace(/^error: /, '').replaceAll('\n', ' ')
+  return /[.?)]$/.test(sentence) ? sentence : `${sentence}.`
+}
+
+function hint(program: Command, [first]: readonly string[]): string {
+  const known = program.commands.some((command) => command.name() === first)
+  return known ? `See coffer ${first} --help.` : 'See coffer --help.'
 }

@@ -3,11 +3,12 @@
 import type { OpenAIFile } from '@coffer/client'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
+import { sentenceOf, unfinished } from './failures.ts'
 import { readFileIds } from './file-ids.ts'
 import { interruptible } from './interruptible.ts'
+import { jsonLine, printable } from './printable.ts'
 import type { Io } from './program.ts'
 import { duration, size } from './readable.ts'
-import { printable } from './table.ts'
 
 interface ShowOptions extends ConnectionOptions {
   readonly json?: true
@@ -21,10 +22,20 @@ export function addShowCommand(program: Command, io: Io): void {
     .action((ids: string[], options: ShowOptions) =>
       interruptible(io, async (signal) => {
         const files = connect(options, io)
-        for (const id of await readFileIds(ids, io)) {
-          const file = await files.retrieveFile(id, { signal })
-          io.stdout.write(options.json ? `${JSON.stringify(file)}\n` : describe(file))
+        const all = await readFileIds(ids, io)
+        let shown = 0
+        for (const id of all) {
+          try {
+            const file = await files.retrieveFile(id, { signal })
+            if (shown > 0 && !options.json) io.stdout.write('\n')
+            io.stdout.write(options.json ? jsonLine(file) : describe(file))
+            shown += 1
+          } catch (error) {
+            signal.throwIfAborted()
+            io.stderr.write(`Not shown: ${printable(id)}: ${sentenceOf(error)}\n`)
+          }
         }
+        if (shown < all.length) throw unfinished(shown, all.length - shown, 'shown')
       }),
     )
 }
@@ -48,5 +59,7 @@ function describe(file: OpenAIFile): string {
 }
 
 function when(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('T', ' ').replace('.000Z', ' UTC')
+  const date = new Date(seconds * 1000)
+  if (Number.isNaN(date.valueOf())) return 'unknown'
+  return date.toISOString().replace('T', ' ').replace('.000Z', ' UTC')
 }

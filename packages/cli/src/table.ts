@@ -2,12 +2,15 @@
 
 import truncate from 'cli-truncate'
 import stringWidth from 'string-width'
+import { printable } from './printable.ts'
 
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'
   /** The one column that gives way where a line is too long for the terminal. */
   readonly gives?: true
+  /** Which column is left out first, where that is not enough: the one with the highest number. */
+  readonly spare?: number
 }
 
 const gap = '  '
@@ -24,29 +27,44 @@ export function formatTable(
   columns: number | undefined,
 ): string {
   const all = [table.map((column) => column.title), ...rows.map((row) => row.map(printable))]
-  const widths = table.map((_, at) => Math.max(...all.map((row) => stringWidth(row[at] ?? ''))))
-  const total = widths.reduce((sum, width) => sum + width + gap.length, -gap.length)
-  const giving = table.findIndex((column) => column.gives)
-  const excess = columns === undefined ? 0 : total - columns
-  if (excess > 0 && giving !== -1) {
-    widths[giving] = Math.max(leastWidth, (widths[giving] ?? 0) - excess)
-  }
+  const natural = table.map((column, at) => ({
+    ...column,
+    at,
+    width: Math.max(...all.map((row) => stringWidth(row[at] ?? ''))),
+  }))
+  const fitting = columns === undefined ? natural : fitTo(natural, columns)
   const lines = all.map((row) =>
-    table
-      .map(({ align }, at) => pad(row[at] ?? '', widths[at] ?? 0, align))
+    fitting
+      .map(({ at, width, align }) => pad(row[at] ?? '', width, align))
       .join(gap)
       .trimEnd(),
   )
   return `${lines.join('\n')}\n`
 }
 
-function pad(text: string, width: number, align: Column['align']): string {
+type Measured = Column & { readonly at: number; readonly width: number }
+
+function fitTo(table: readonly Measured[], columns: number): readonly Measured[] {
+  const excess = table.reduce((sum, { width }) => sum + width + gap.length, -gap.length) - columns
+  if (excess <= 0) return table
+  const giving = table.find(({ gives }) => gives)
+  if (giving !== undefined && giving.width - excess >= Math.min(leastWidth, giving.width)) {
+    return table.map((column) =>
+      column === giving ? { ...column, width: giving.width - excess } : column,
+    )
+  }
+  const [first] = table
+  if (table.length <= 1) return first === undefined ? [] : [{ ...first, width: columns }]
+  const most = Math.max(...table.map(({ spare = 0 }) => spare))
+  return fitTo(
+    table.filter((column, at) => at === 0 || (column.spare ?? 0) < most),
+    columns,
+  )
+}
+
+/** Cuts in the middle: names begin and end with what tells them apart. */
+export function pad(text: string, width: number, align?: Column['align']): string {
   const cut = truncate(text, width, { position: 'middle' })
   const blanks = ' '.repeat(Math.max(0, width - stringWidth(cut)))
   return align === 'right' ? blanks + cut : cut + blanks
-}
-
-/** A name must not steer the terminal or turn the line around. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, '\ufffd')
 }

@@ -1,15 +1,15 @@
 /** `coffer upload`: sends files, folders, patterns and standard input. */
 
-import type { FilesApi, OpenAIFile, Uploadable } from '@coffer/client'
+import type { OpenAIFile } from '@coffer/client'
 import { fileFromPath } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
-import { sentenceOf } from './failures.ts'
+import { sentenceOf, unfinished } from './failures.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
-import { Failure, type Io, WrongUse } from './program.ts'
-import { type Progress, showProgress } from './progress.ts'
-import { printable } from './table.ts'
+import { jsonLine, printable } from './printable.ts'
+import { type Io, WrongUse } from './program.ts'
+import { showProgress } from './progress.ts'
 import { type Found, findFiles } from './upload-paths.ts'
 
 interface UploadOptions extends ConnectionOptions {
@@ -23,8 +23,12 @@ interface UploadOptions extends ConnectionOptions {
 export function addUploadCommand(program: Command, io: Io): void {
   addConnectionOptions(program.command('upload'))
     .description('Upload files, folders with all below them, patterns, or - for standard input.')
-    .argument('<paths...>', 'what to upload')
-    .option('-p, --purpose <purpose>', 'what the files are for', 'user_data')
+    .argument('<paths...>', 'files, folders, patterns as in quotes: "reports/*.txt", or -')
+    .option(
+      '-p, --purpose <purpose>',
+      'what the files are for: assistants, batch, evals, fine-tune, user_data or vision',
+      'user_data',
+    )
     .option('-n, --name <name>', 'the name of a single file; standard input has none of its own')
     .option('--expires-after <seconds>', 'when the server forgets the files, 3600 to 2592000')
     .option('--parallel <count>', 'how many files are sent at once', '8')
@@ -32,8 +36,9 @@ export function addUploadCommand(program: Command, io: Io): void {
     .addHelpText(
       'after',
       '\nPrints the id and name of each file, for people and for the next command:\n' +
-        '  coffer upload reports/ | coffer download -\n' +
-        'Below a folder, hidden files and links are skipped.',
+        '  coffer upload reports/ | coffer show -\n' +
+        'Below a folder, hidden files and links are skipped. Files keep their names, without the\n' +
+        'folders that they are in. A file that is meant twice is sent once.',
     )
     .action((paths: string[], options: UploadOptions) =>
       interruptible(io, (signal) => upload(paths, options, io, signal)),
@@ -48,64 +53,68 @@ async function upload(
 ): Promise<void> {
   const files = connect(options, io)
   const width = toCount(options.parallel, '--parallel')
-  if (options.name !== undefined && paths.length > 1) {
-    throw new WrongUse('--name names one file, and there are several.')
-  }
-  const progress = showProgress(io.stderr)
+  const { expiresAfter } = options
+  const expiresAfterSeconds =
+    expiresAfter === undefined ? undefined : toCount(expiresAfter, '--expires-after')
+  const found = options.name === undefined ? findFiles(paths) : await findOnly(paths)
+  const progress = showProgress(io)
   let failures = 0
   let sent = 0
   try {
-    await inParallel(findFiles(paths), width, signal, async (found) => {
-      if (found.skipped !== undefined) {
-        progress.log(`Skipped ${printable(found.path)}: ${found.skipped}.`)
-        if (found.isFailure) failures += 1
+    await inParallel(found, width, signal, async (item) => {
+      const { path } = item
+      if (item.skipped !== undefined) {
+        const isFailure = item.isFailure === true
+        const what = isFailure ? 'Not uploaded' : 'Skipped'
+        progress.note(`${what}: ${printable(path)}: ${item.skipped}`)
+        if (isFailure) failures += 1
         return
       }
+      const shown = progress.begin(options.name ?? (path === '-' ? 'stdin' : path))
       try {
-        const file = await send(files, found, options, io, progress, signal)
+        const { source, filename } = await open(path, options, io)
+        const file = await files.createFile(source, options.purpose, {
+          signal,
+          filename,
+          expiresAfterSeconds,
+          onProgress: shown.moved,
+        })
         sent += 1
-        io.stdout.write(options.json ? `${JSON.stringify(file)}\n` : lineOf(file))
+        progress.print(options.json ? jsonLine(file) : lineOf(file))
       } catch (error) {
         signal.throwIfAborted()
         failures += 1
-        progress.log(`Not uploaded: ${printable(found.path)}: ${sentenceOf(error)}`)
+        progress.note(`Not uploaded: ${printable(path)}: ${sentenceOf(error)}`)
+      } finally {
+        shown.done()
       }
     })
   } finally {
     progress.end()
   }
-  if (failures > 0) throw new Failure(`${sent} uploaded, ${failures} not.`)
+  if (failures > 0) throw unfinished(sent, failures, 'uploaded')
 }
 
-async function send(
-  files: FilesApi,
-  { path }: Found,
-  { purpose, name, expiresAfter }: UploadOptions,
-  { stdin }: Io,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<OpenAIFile> {
-  const content: Uploadable = path === '-' ? stdin : await fileFromPath(path)
-  const shown = progress.begin(name ?? path)
-  try {
-    return await files.createFile(content, purpose, {
-      signal,
-      filename: name ?? (path === '-' ? 'stdin' : undefined),
-      expiresAfterSeconds:
-        expiresAfter === undefined ? undefined : toCount(expiresAfter, '--expires-after'),
-      onProgress: shown.moved,
-    })
-  } finally {
-    shown.done()
-  }
+/** @throws WrongUse if a single name would be given to several files. */
+async function findOnly(paths: readonly string[]): Promise<Found[]> {
+  const found = await Array.fromAsync(findFiles(paths))
+  if (found.filter(({ skipped }) => skipped === undefined).length <= 1) return found
+  throw new WrongUse('There are several files, and --name can name only one; leave it out.')
+}
+
+async function open(path: string, { name }: UploadOptions, { stdin }: Io) {
+  if (path === '-') return { source: stdin, filename: name ?? 'stdin' }
+  return { source: await fileFromPath(path), filename: name }
 }
 
 function lineOf({ id, filename }: OpenAIFile): string {
-  return `${id}  ${printable(filename)}\n`
+  return `${printable(id)}  ${printable(String(filename ?? ''))}\n`
 }
 
 function toCount(text: string, option: string): number {
   const count = Number(text)
-  if (!Number.isInteger(count) || count < 1) throw new WrongUse(`${option} takes a whole number.`)
+  if (!Number.isInteger(count) || count < 1) {
+    throw new WrongUse(`${option} takes a whole number from 1 on.`)
+  }
   return count
 }

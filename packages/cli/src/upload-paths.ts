@@ -1,59 +1,85 @@
 /** Which files a list of paths, folders and patterns means. */
 
 import { glob, lstat, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { codeOf, sentenceOf } from './failures.ts'
 
 export type Found =
   | { readonly path: string; readonly skipped?: undefined }
-  /** Why the path is not uploaded, as part of a sentence. */
+  /** Why the path is not uploaded, as a sentence. */
   | { readonly path: string; readonly skipped: string; readonly isFailure?: boolean }
 
 /**
  * Yields files in the order of the arguments; those of a folder, below it too, by name. A path that
- * exists is taken as it is, also if it looks like a pattern. `-` is standard input.
+ * exists is taken as it is, also if it looks like a pattern. `-` is standard input. A path that is
+ * found twice, as by `**`, which matches folders and all in them, is yielded once.
  */
 export async function* findFiles(given: readonly string[]): AsyncGenerator<Found> {
+  const seen = new Set<string>()
   for (const path of given) {
-    if (path === '-') yield { path }
-    else if (await exists(path)) yield* inPath(path)
-    else yield* matching(path)
+    for await (const found of path === '-' ? [{ path }] : findOne(path)) {
+      const place = found.path === '-' ? '-' : resolve(found.path)
+      if (!seen.has(place)) yield found
+      seen.add(place)
+    }
   }
+}
+
+async function* findOne(path: string): AsyncGenerator<Found> {
+  const problem = await problemOf(path)
+  if (problem === undefined) yield* inPath(path)
+  else if (codeOf(problem) === 'ENOENT') yield* matching(path)
+  else yield failure(path, problem)
 }
 
 async function* matching(pattern: string): AsyncGenerator<Found> {
   const paths = await Array.fromAsync(glob(pattern))
   if (paths.length === 0) {
-    yield { path: pattern, skipped: 'there is no such file', isFailure: true }
+    const skipped = /[*?[{]/.test(pattern) ? 'No file matches it.' : 'There is no such file.'
+    yield { path: pattern, skipped, isFailure: true }
   }
   for (const path of paths.sort()) yield* inPath(path)
 }
 
+/** What was asked for by name: links are followed, and what is hidden is taken. */
 async function* inPath(path: string): AsyncGenerator<Found> {
-  const facts = await stat(path)
-  if (!facts.isDirectory()) {
-    yield { path }
-    return
+  try {
+    const facts = await stat(path)
+    if (facts.isDirectory()) yield* inFolder(path)
+    else yield { path }
+  } catch (error) {
+    yield failure(path, error)
   }
-  const entries = await readdir(path)
-  if (entries.length === 0) yield { path, skipped: 'the folder is empty' }
-  for (const name of entries.sort()) yield* inFolder(join(path, name), name)
 }
 
 /** What is found in a folder was not asked for by name, so some of it is left out. */
-async function* inFolder(path: string, name: string): AsyncGenerator<Found> {
-  const facts = await lstat(path)
-  if (name.startsWith('.')) yield { path, skipped: 'it is hidden' }
-  else if (facts.isSymbolicLink()) yield { path, skipped: 'it is a link' }
-  else if (facts.isDirectory()) yield* inPath(path)
-  else if (facts.isFile()) yield { path }
-  else yield { path, skipped: 'it is no regular file' }
+async function* inFolder(folder: string): AsyncGenerator<Found> {
+  const names = await readdir(folder)
+  if (names.length === 0) yield { path: folder, skipped: 'The folder is empty.' }
+  for (const name of names.sort()) {
+    const path = join(folder, name)
+    try {
+      const facts = await lstat(path)
+      if (name.startsWith('.')) yield { path, skipped: 'It is hidden.' }
+      else if (facts.isSymbolicLink()) yield { path, skipped: 'It is a link.' }
+      else if (facts.isDirectory()) yield* inFolder(path)
+      else if (facts.isFile()) yield { path }
+      else yield { path, skipped: 'It is no regular file.' }
+    } catch (error) {
+      yield failure(path, error)
+    }
+  }
 }
 
-async function exists(path: string): Promise<boolean> {
+function failure(path: string, error: unknown): Found {
+  return { path, skipped: sentenceOf(error), isFailure: true }
+}
+
+async function problemOf(path: string): Promise<unknown> {
   try {
     await stat(path)
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    return error
   }
 }

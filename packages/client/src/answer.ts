@@ -8,14 +8,15 @@ export class Answer {
   readonly headers: Headers
   readonly #response: Response
   readonly #idle: IdleLimit
-
+  readonly #host: string
   readonly #signal: AbortSignal | undefined
 
-  constructor(response: Response, idle: IdleLimit, signal: AbortSignal | undefined) {
+  constructor(response: Response, idle: IdleLimit, host: string, signal: AbortSignal | undefined) {
     this.status = response.status
     this.headers = response.headers
     this.#response = response
     this.#idle = idle
+    this.#host = host
     this.#signal = signal
   }
 
@@ -31,11 +32,18 @@ export class Answer {
       }
     } catch (cause) {
       this.#signal?.throwIfAborted()
-      throw toConnectionException(cause, new URL(this.#response.url).host)
+      throw toConnectionException(cause, this.#host)
     } finally {
       this.#idle.done()
-      await reader?.cancel()
+      // A stream that broke says so again here, in place of what is thrown above.
+      await reader?.cancel().catch(() => {})
     }
+  }
+
+  /** Ends the request; what is not read yet is lost. */
+  async cancel(): Promise<void> {
+    this.#idle.done()
+    await this.#response.body?.cancel().catch(() => {})
   }
 
   async text(): Promise<string> {

@@ -31,10 +31,19 @@ export interface RequestBody {
   readonly bytes: number | undefined
   /** Whether `open` can be called again for another try. */
   readonly isReplayable: boolean
-  /** @param moved to be called for each piece that is taken. */
-  open(moved: (bytes: number) => void): BodyInit
+  open(watch: BodyWatch): BodyInit
   /** In place of `fetch`, where only another way shows the progress. */
-  readonly send?: typeof fetch | undefined
+  readonly send?: ((watch: BodyWatch) => typeof fetch) | undefined
+}
+
+/** Told by a body how it fares. */
+export interface BodyWatch {
+  /** Aborted when nobody wants the body any more. */
+  readonly signal: AbortSignal
+  /** Some of it was taken. */
+  moved(): void
+  /** It cannot be read to its end, so that no further try will help. */
+  failed(reason: unknown): void
 }
 
 interface Failure {
@@ -51,10 +60,15 @@ export class ApiClient {
     this.configuration = configuration
   }
 
-  /** @throws ApiException also where the answer is no JSON. */
+  /**
+   * Resolves with undefined where the answer has no content (204).
+   *
+   * @throws ApiException also where the answer is no JSON.
+   */
   async requestJson(request: ApiRequest): Promise<unknown> {
     const answer = await this.request({ ...request, headers: { accept: 'application/json' } })
     const text = await answer.text()
+    if (answer.status === 204) return undefined
     try {
       return JSON.parse(text)
     } catch (cause) {
@@ -88,23 +102,36 @@ export class ApiClient {
   async #try(request: ApiRequest): Promise<Answer | Failure> {
     const { signal, body } = request
     signal?.throwIfAborted()
+    const headers = await this.#headers(request)
+    signal?.throwIfAborted()
     const idle = startIdleLimit(this.configuration.idleSeconds)
-    const send = body?.send ?? this.configuration.fetch ?? globalThis.fetch
+    const ended = signal === undefined ? idle.signal : AbortSignal.any([idle.signal, signal])
+    let failure: { reason: unknown } | undefined
+    const watch: BodyWatch = {
+      signal: ended,
+      moved: () => idle.moved(),
+      failed(reason) {
+        failure ??= { reason }
+      },
+    }
+    const send = body?.send?.(watch) ?? this.configuration.fetch ?? globalThis.fetch
     try {
       const response = await send(this.#url(request), {
         method: request.method,
-        headers: await this.#headers(request),
-        signal: signal === undefined ? idle.signal : AbortSignal.any([idle.signal, signal]),
+        headers,
+        signal: ended,
         // Fetch asks for the word where a body is a stream.
-        ...(body === undefined ? {} : { body: body.open(() => idle.moved()), duplex: 'half' }),
+        ...(body === undefined ? {} : { body: body.open(watch), duplex: 'half' }),
       })
-      if (response.ok) return new Answer(response, idle, signal)
+      idle.moved()
+      if (response.ok) return new Answer(response, idle, this.configuration.host, signal)
       const exception = await toException(response)
       idle.done()
       return { exception, retry: mayRetry(response), headers: response.headers }
     } catch (cause) {
       idle.done()
       signal?.throwIfAborted()
+      if (failure !== undefined) throw failure.reason
       return { exception: toConnectionException(cause, this.configuration.host), retry: true }
     }
   }
@@ -126,6 +153,8 @@ export class ApiClient {
       'openai-organization': organization,
       'openai-project': project,
       'content-type': body?.contentType,
+      // Browsers tell the length themselves; Node's fetch knows no stream's.
+      'content-length': isBrowser ? undefined : body?.bytes?.toString(),
       ...headers,
       ...this.configuration.headers,
     }
@@ -136,6 +165,8 @@ export class ApiClient {
     return result
   }
 }
+
+const isBrowser = typeof XMLHttpRequest !== 'undefined'
 
 async function wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -2,7 +2,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { link, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ApiException, ConnectionException, UnexpectedAnswerException } from './api-exception.ts'
@@ -37,19 +37,20 @@ export async function downloadToFile(
   { signal, overwrite = false, onProgress }: DownloadOptions = {},
 ): Promise<void> {
   if (!overwrite) await refuseExisting(path)
+  let furthest = 0
   for (let fruitless = 0; ; ) {
     const begun = await findDraft(path)
-    let received = 0
+    const before = furthest
     try {
       const content = await openRest(files, fileId, begun, signal)
       const draft = await receive(content, path, begun, (at) => {
-        received += 1
+        furthest = Math.max(furthest, at)
         onProgress?.(at, content.totalBytes)
       })
       return await (overwrite ? rename(draft, path) : publish(draft, path))
     } catch (error) {
       // What has come stays, so that only the rest is asked for again.
-      fruitless = received > 0 ? 0 : fruitless + 1
+      fruitless = furthest > before ? 0 : fruitless + 1
       if (!(error instanceof ConnectionException) || fruitless === fruitlessTries) throw error
     }
   }
@@ -67,9 +68,12 @@ async function findDraft(path: string): Promise<Draft | undefined> {
   const prefix = `.${basename(path)}.`
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix) || !name.endsWith(suffix)) continue
-    const etag = Buffer.from(name.slice(prefix.length, -suffix.length), 'base64url').toString()
+    const encoded = name.slice(prefix.length, -suffix.length)
+    const etag = Buffer.from(encoded, 'base64url').toString()
+    // Another file whose name begins alike has its drafts here too.
+    if (etag === '' || Buffer.from(etag).toString('base64url') !== encoded) continue
     const { size } = await stat(join(folder, name))
-    if (etag !== '' && size > 0) return { path: join(folder, name), etag, bytes: size }
+    return { path: join(folder, name), etag, bytes: size }
   }
   return undefined
 }
@@ -80,16 +84,20 @@ async function openRest(
   begun: Draft | undefined,
   signal: AbortSignal | undefined,
 ): Promise<FileContent> {
-  if (begun === undefined) return files.openFile(fileId, { signal })
+  if (begun === undefined || begun.bytes === 0) return files.openFile(fileId, { signal })
   try {
     const range = { start: begun.bytes }
-    return await files.openFile(fileId, { signal, range, ifRange: begun.etag })
+    const content = await files.openFile(fileId, { signal, range, ifRange: begun.etag })
+    const isRest = content.start === begun.bytes && content.etag === begun.etag
+    if (isRest || content.start === 0) return content
+    // Not every server knows If-Range.
+    await content.cancel()
   } catch (error) {
     // There is no rest: the draft is of another file, or whole and yet without its name.
     if (!(error instanceof ApiException && error.status === 416)) throw error
-    await unlink(begun.path)
-    return files.openFile(fileId, { signal })
   }
+  await unlink(begun.path)
+  return files.openFile(fileId, { signal })
 }
 
 /** @returns the path of the draft, which is whole and durable. */
@@ -101,7 +109,7 @@ async function receive(
 ): Promise<string> {
   const name = Buffer.from(content.etag ?? '').toString('base64url')
   const draft = join(dirname(path), `.${basename(path)}.${name}${suffix}`)
-  if (begun !== undefined && begun.path !== draft) await unlink(begun.path)
+  if (begun !== undefined && begun.path !== draft) await rm(begun.path, { force: true })
   const hash = createHash('sha256')
   if (content.start > 0) await pipeline(createReadStream(draft), hash, { end: false })
   await using handle = await open(draft, content.start > 0 ? 'a' : 'w')

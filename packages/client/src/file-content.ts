@@ -53,12 +53,18 @@ export class FileContent implements AsyncIterable<Uint8Array<ArrayBuffer>> {
           if (next.done === true) controller.close()
           else controller.enqueue(next.value)
         },
-        async cancel() {
+        cancel: async () => {
           await pieces.return(undefined)
+          await this.cancel()
         },
       },
       { highWaterMark: 0 },
     )
+  }
+
+  /** Ends the request of content that is not wanted after all. */
+  async cancel(): Promise<void> {
+    await this.#answer.cancel()
   }
 
   /** All of it, as text. */

@@ -81,9 +81,8 @@ export class FilesApi {
 
   /** Deletes a file. */
   async deleteFile(fileId: string, { signal }: RequestOptions = {}): Promise<DeleteFileResponse> {
-    return readDeletedModel(
-      await this.#client.requestJson({ method: 'DELETE', path: pathOf(fileId), signal }),
-    )
+    const request = { method: 'DELETE', path: pathOf(fileId), signal } as const
+    return readDeletedModel(await this.#client.requestJson(request), fileId)
   }
 
   /** The whole content of a file, as text. */
@@ -114,14 +113,20 @@ export class FilesApi {
 
   /** All files, page after page; files may be deleted meanwhile. */
   async *iterateFiles(options: ListFilesOptions = {}): AsyncGenerator<OpenAIFile> {
-    for (let { after } = options; ; ) {
-      const page = await this.listFiles({ ...options, after })
-      yield* page.data
-      const last = page.data.at(-1)?.id
+    let { after } = options
+    let page = await this.listFiles(options)
+    for (;;) {
+      const last = page.data.at(-1)
       // Servers that do not page leave `has_more` out, and would send the same again.
-      if (page.has_more !== true || last === undefined || last === after) return
-      after = last
+      if (page.has_more !== true || last === undefined || last.id === after) break
+      yield* page.data.slice(0, -1)
+      after = last.id
+      // Asked for while its cursor is still there: whoever gets a file may delete it, and not every
+      // server knows a deleted file as a cursor.
+      page = await this.listFiles({ ...options, after })
+      yield last
     }
+    yield* page.data
   }
 
   /** What is known about a file. */

@@ -1,6 +1,6 @@
 /** A form with one file as the body of a request, streamed (RFC 7578). */
 
-import type { RequestBody } from './api-client.ts'
+import type { BodyWatch, RequestBody } from './api-client.ts'
 import type { UploadSource } from './upload-source.ts'
 import { sendByXhr } from './xhr.ts'
 
@@ -13,6 +13,9 @@ export interface Form {
   /** Told how many bytes of the file have been taken. */
   readonly onProgress?: ((sent: number) => void) | undefined
 }
+
+/** Small enough that one goes out over a slow line before the request counts as idle. */
+const pieceBytes = 64 * 1024
 
 /**
  * The fields come first, so that a server can refuse a form before it reads the file. In a browser
@@ -35,11 +38,13 @@ export async function toRequestBody(form: Form): Promise<RequestBody> {
       bytes: blob.size,
       isReplayable: true,
       open: () => blob,
-      send: sendByXhr((sent) => {
-        onProgress?.(
-          Math.min(Math.max(sent - head.length, 0), blob.size - head.length - tail.length),
-        )
-      }),
+      send: (watch) =>
+        sendByXhr((sent) => {
+          watch.moved()
+          onProgress?.(
+            Math.min(Math.max(sent - head.length, 0), blob.size - head.length - tail.length),
+          )
+        }),
     }
   }
 
@@ -47,7 +52,7 @@ export async function toRequestBody(form: Form): Promise<RequestBody> {
     contentType,
     bytes,
     isReplayable: source.isReplayable,
-    open: (moved) => toStream(assemble(head, source, tail, form.onProgress), moved),
+    open: (watch) => toStream(assemble(head, source, tail, form.onProgress), watch),
   }
 }
 
@@ -77,23 +82,34 @@ async function* assemble(
   yield head
   let sent = 0
   for await (const piece of source.open()) {
-    yield piece
-    sent += piece.length
-    onProgress?.(sent)
+    for (let start = 0; start < piece.length; start += pieceBytes) {
+      const part = piece.subarray(start, start + pieceBytes)
+      yield part
+      sent += part.length
+      onProgress?.(sent)
+    }
   }
   yield tail
 }
 
 function toStream(
   pieces: AsyncGenerator<Uint8Array>,
-  moved: (bytes: number) => void,
+  watch: BodyWatch,
 ): ReadableStream<Uint8Array> {
   return new ReadableStream(
     {
       async pull(controller) {
-        const next = await pieces.next()
+        // Fetch goes on reading a body whose request was ended, and throws away what it reads.
+        if (watch.signal.aborted) {
+          await pieces.return(undefined)
+          throw watch.signal.reason
+        }
+        const next = await pieces.next().catch((reason: unknown) => {
+          watch.failed(reason)
+          throw reason
+        })
         if (next.done === true) return controller.close()
-        moved(next.value.length)
+        watch.moved()
         controller.enqueue(next.value)
       },
       async cancel() {
@@ -106,6 +122,7 @@ function toStream(
 
 /** A browser keeps a large Blob on its disk. */
 async function blobOf(source: UploadSource): Promise<Blob> {
+  if (source.blob !== undefined) return source.blob
   const pieces: BlobPart[] = []
   for await (const piece of source.open()) pieces.push(new Uint8Array(piece))
   return new Blob(pieces)

@@ -54,7 +54,9 @@ export function readListModel(value: unknown): ListFilesResponse {
   )
 }
 
-export function readDeletedModel(value: unknown): DeleteFileResponse {
+export function readDeletedModel(value: unknown, fileId: string): DeleteFileResponse {
+  // Azure answers with 204.
+  if (value === undefined) return { id: fileId, deleted: true }
   if (isRecord(value) && typeof value['id'] === 'string') {
     return { ...value, id: value['id'], deleted: value['deleted'] === true }
   }

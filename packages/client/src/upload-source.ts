@@ -8,6 +8,8 @@ export interface UploadSource {
   readonly bytes: number | undefined
   /** Whether `open` can be called again, for another try. */
   readonly isReplayable: boolean
+  /** The same content, where it is a Blob: a browser sends that without reading it first. */
+  readonly blob?: Blob | undefined
   open(): AsyncIterable<Uint8Array>
 }
 
@@ -43,6 +45,7 @@ function fromBlob(blob: Blob): UploadSource {
     name: 'name' in blob && typeof blob.name === 'string' ? blob.name : undefined,
     bytes: blob.size,
     isReplayable: true,
+    blob,
     open: () => piecesOf(blob.stream()),
   }
 }

@@ -12,7 +12,7 @@ export function sendByXhr(onSent: (bytes: number) => void): typeof fetch {
       request.upload.onprogress = ({ loaded }) => onSent(loaded)
       request.onabort = () => reject(signal?.reason)
       request.onerror = () => reject(new TypeError('The request failed.'))
-      request.onload = () => resolve(toResponse(request))
+      request.onload = () => resolve(Promise.try(toResponse, request))
       request.onloadend = () => signal?.removeEventListener('abort', abort)
       signal?.addEventListener('abort', abort)
       request.send(init.body as Blob)
