@@ -1,7 +1,7 @@
 /** From the URLs of a configuration to open stores: the only place that names drivers. */
 
 import { mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { BlobDriver } from './blobs/blob-driver.ts'
 import { type BlobStore, createBlobStore } from './blobs/blob-store.ts'
 import { openDiskDriver } from './blobs/disk.ts'
@@ -21,7 +21,9 @@ export async function openStores(config: Pick<Config, 'metadata' | 'blobs'>): Pr
   await using opened = new AsyncDisposableStack()
   const locks = new Set<string>()
 
-  async function takeFolder(folder: string): Promise<void> {
+  async function takeFolder(path: string): Promise<void> {
+    // Both stores may name one folder, each in its own way.
+    const folder = resolve(path)
     if (locks.has(folder)) return
     locks.add(folder)
     await mkdir(folder, { recursive: true, mode: 0o700 })
