@@ -277,12 +277,14 @@ describe('bytes that are no HTTP request', () => {
     const before = await server.stored()
     const type = 'Content-Type: multipart/form-data; boundary=cut-here'
     const begin = formBody('cut-here', [fieldPart('purpose', 'user_data'), filePart()], '')
+    const ended = server.logged('the client left before its request was whole')
     const response = await answerTo(
       `${start}Authorization: Bearer ${server.apiKey}\r\n${type}\r\n`,
       `Transfer-Encoding: chunked\r\n\r\n${begin.length.toString(16)}\r\n`,
       `${begin}\r\nnonsense\r\n`,
     )
     expect(response.status).toBe(400)
+    await ended
     expect(await server.stored()).toEqual(before)
   })
 

@@ -68,6 +68,8 @@ async function runGroup(
       try {
         answers.push({ id, value: await runOperation(db, name, args) })
       } catch (error) {
+        // After some failures, as that of a full disk, SQLite has undone the whole group.
+        if (!inTransaction()) throw error
         exec('rollback to operation')
         answers.push(error instanceof Refusal ? { id, value: error.outcome } : { id, error })
       }

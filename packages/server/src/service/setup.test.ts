@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import { createAccess } from './access.ts'
 import { createIds } from './ids.ts'

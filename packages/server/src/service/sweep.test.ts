@@ -3,9 +3,7 @@ import type { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import type { BlobDriver } from '../blobs/blob-driver.ts'
 import { createBlobStore } from '../blobs/blob-store.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { createMemoryDriver } from '../blobs/memory.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import type { Caller } from './access.ts'
 import { createFiles } from './files.ts'
