@@ -159,6 +159,9 @@ describe.concurrent('a start that cannot be', () => {
     await using second = runCoffer(['serve', '--listen', address, '--data', folder.path])
     expect(await second.ended).toEqual({ code: 1, signal: null })
     expect(second.stderr).toMatch(/^Cannot start: .*EADDRINUSE.*\n$/)
+    // A key that nobody was shown must not have been made.
+    await using third = await startCoffer({ folder: folder.path, key: '' })
+    expect(third.stdout).toContain('OPENAI_API_KEY=sk-coffer-')
   })
 
   it('tells all faulty settings at once, by name', async () => {

@@ -41,11 +41,13 @@ describe('a later set-up', () => {
     expect(await coffer.ownerOf(key)).toEqual(owner)
   })
 
-  it('gives a configured key to the same owner, beside the first key', async () => {
+  it('gives a configured key to the same owner, in place of the first key', async () => {
     await using coffer = await openCoffer()
     const first = await coffer.setUp(undefined)
+    const owner = await coffer.ownerOf(first)
     expect(await coffer.setUp('sk-mine')).toBe(undefined)
-    expect(await coffer.ownerOf('sk-mine')).toEqual(await coffer.ownerOf(first))
+    expect(await coffer.ownerOf('sk-mine')).toEqual(owner)
+    expect(await coffer.ownerOf(first)).toBe(undefined)
   })
 
   it('replaces the configured key by another', async () => {
