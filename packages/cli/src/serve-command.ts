@@ -70,13 +70,13 @@ function toConfig(given: Record<string, string>, io: Io): Config {
 
 /** Scripts wait for the first line; a person pastes the two that begin with `export`. */
 function announce({ url, firstKey }: Server, { stdout }: Io): void {
-  stdout.write(`Coffer is listening on ${url}\n`)
-  if (firstKey === undefined) return
-  stdout.write(
-    'Its first API key is shown only now. To use it from any OpenAI SDK:\n\n' +
-      `  export OPENAI_BASE_URL=${url}/v1\n` +
-      `  export OPENAI_API_KEY=${firstKey}\n\n`,
-  )
+  const key =
+    firstKey === undefined
+      ? ''
+      : 'Its first API key is shown only now. To use it from any OpenAI SDK:\n\n' +
+        `  export OPENAI_BASE_URL=${url}/v1\n` +
+        `  export OPENAI_API_KEY=${firstKey}\n\n`
+  stdout.write(`Coffer is listening on ${url}\n${key}`)
 }
 
 /**

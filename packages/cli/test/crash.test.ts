@@ -124,7 +124,7 @@ async function expectWhole(coffer: Coffer, known: Acknowledged): Promise<void> {
   )
 
   // The first sweep runs at the start.
-  await expect.poll(() => listRows(coffer.folder).loose, { timeout: 5000 }).toEqual([])
+  await expect.poll(() => listRows(coffer.folder).loose, { timeout: 10_000 }).toEqual([])
   const { held } = listRows(coffer.folder)
   expect((await listDisk(coffer.folder)).blobs).toEqual(held)
   expect(held).toHaveLength(files.size)

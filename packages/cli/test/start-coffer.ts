@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url))
 const coffer = join(repository, 'node_modules', '.bin', 'coffer')
@@ -188,10 +189,12 @@ function bareEnvironment(): NodeJS.ProcessEnv {
   }
 }
 
-/** A run of tests that is broken off leaves no process behind. */
+// A test that runs out of time never comes to its own clean-up.
 const living = new Set<ChildProcess>()
-process.on('exit', () => {
+const folders = new Set<string>()
+afterAll(async () => {
   for (const child of living) child.kill('SIGKILL')
+  for (const path of folders) await removeFolder(path)
 })
 
 export interface Folder extends AsyncDisposable {
@@ -200,10 +203,16 @@ export interface Folder extends AsyncDisposable {
 
 export async function makeFolder(): Promise<Folder> {
   const path = await mkdtemp(join(tmpdir(), 'coffer-test-'))
+  folders.add(path)
   return {
     path,
     async [Symbol.asyncDispose]() {
-      await rm(path, { recursive: true, force: true })
+      await removeFolder(path)
+      folders.delete(path)
     },
   }
+}
+
+async function removeFolder(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: 3 })
 }

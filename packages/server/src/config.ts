@@ -71,7 +71,7 @@ export const settings = {
     schema: z.string().min(1, 'expected a key').trim(),
     description:
       'An API key that works from the start, in place of the one printed at the first start. ' +
-      'Another value replaces it.',
+      'All former keys stop working.',
     standard: undefined,
     secret: true,
   },

@@ -1,10 +1,10 @@
 /** From the URLs of a configuration to open stores: the only place that names drivers. */
 
-import { mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { BlobDriver } from './blobs/blob-driver.ts'
 import { type BlobStore, createBlobStore } from './blobs/blob-store.ts'
 import { openDiskDriver } from './blobs/disk.ts'
+import { makeFolder } from './blobs/folder-sync.ts'
 import { createMemoryDriver } from './blobs/memory.ts'
 import type { Config } from './config.ts'
 import { lockFolder } from './lock-folder.ts'
@@ -21,10 +21,12 @@ export async function openStores(config: Pick<Config, 'metadata' | 'blobs'>): Pr
   await using opened = new AsyncDisposableStack()
   const locks = new Set<string>()
 
-  async function takeFolder(folder: string): Promise<void> {
+  async function takeFolder(path: string): Promise<void> {
+    // Both stores may name one folder, each in its own way.
+    const folder = resolve(path)
     if (locks.has(folder)) return
     locks.add(folder)
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder)
     opened.use(lockFolder(folder))
   }
 

@@ -38,13 +38,14 @@ export async function serve(
   const stores = started.use(await openStores(config))
   const ids = createIds(randomBytes)
   const service = createService({ ...stores, clock, ids, log: logger, settings: config })
-  const firstKey = await setUp({ ...stores, clock, ids }, config.apiKey)
-
   // This process has the store for itself, so whoever was writing these blobs is gone.
   await stores.metadata.abandonLooseBlobs()
   const sweeping = new AbortController()
   const app = await createApp({ service, logger, idleSeconds: config.idleSeconds })
+  started.defer(() => app.close())
   const url = await listen(app, config.listen)
+  // Only now, as a key that was made but never shown would be lost.
+  const firstKey = await setUp({ ...stores, clock, ids }, config.apiKey)
   const sweeps = sweepRegularly(service.sweep, config.sweepSeconds, sweeping.signal, logger)
 
   const running = started.move()

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readdir, readlink, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -438,7 +439,7 @@ describe('a download under way', () => {
       },
     ],
     [
-      'breaks it in the middle',
+      'breaks it while it does not read',
       async (client, id) => (await beginDownload(client, id)).socket.resetAndDestroy(),
     ],
     [
@@ -450,8 +451,17 @@ describe('a download under way', () => {
       },
     ],
     [
-      'ends it in the middle',
+      'ends it while it does not read',
       async (client, id) => (await beginDownload(client, id)).socket.end().resume(),
+    ],
+    [
+      'ends it while it reads',
+      async (client, id) => {
+        const { socket } = await beginDownload(client, id)
+        socket.resume()
+        await once(socket, 'data')
+        socket.end()
+      },
     ],
   ]
 
@@ -460,9 +470,9 @@ describe('a download under way', () => {
     const { id } = await client.create(endless)
     const blob = blobOf(id)
     for (let round = 0; round < 5; round += 1) {
-      const done = server.logged('request')
+      const left = server.logged('the client left before it had the whole content')
       await leave(client, id)
-      expect(await done).toMatchObject({ url: pathOf(id) })
+      expect(await left).toMatchObject({ level: 30 })
     }
     await until(async () => !(await openFiles()).includes(blob))
     expect(server.logs.filter((line) => Number(line['level']) > 30)).toEqual([])
@@ -486,11 +496,11 @@ describe('a download under way', () => {
   it('of a file that is being deleted is whole or refused', async () => {
     const client = server.addTenant()
     const [readers, deleter] = [await server.connect(), await server.connect()]
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < 4; round += 1) {
       const { id } = await client.create(digits)
       const deletion = getOf(client, id).replace('GET', 'DELETE').replace('/content', '')
-      // So many at once that the deletion falls between two steps of some of them.
-      const requests = Array.from({ length: 100 }, () => getOf(client, id))
+      // So many at once that the bytes go while some of them have only the row.
+      const requests = Array.from({ length: 50 }, () => getOf(client, id))
       deleter.write(deletion)
       readers.write(requests.join(''))
       for (const _ of requests) {

@@ -77,7 +77,7 @@ export interface StartOptions {
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'coffer-test-')))
-  const apiKey = 'sk-test-0123456789abcdef'
+  const apiKey = options.settings?.COFFER_API_KEY ?? 'sk-test-0123456789abcdef'
   const logs: LogLine[] = []
   const waiting = new Set<(line: LogLine) => void>()
   const logger = pino(

@@ -121,6 +121,14 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     }
   })
 
+  it('waits for no connection whose body was refused before it was whole', async () => {
+    await using server = await startServer({ settings: { ...never, COFFER_MAX_FILE_BYTES: '1' } })
+    const refused = await server.upload(content, { purpose: 'user_data' })
+    expect(refused.status).toBe(413)
+    await refused.text()
+    await server.stop()
+  })
+
   it('has let go of its folder', async () => {
     await using folder = await makeFolder()
     for (let start = 0; start < 3; start += 1) {

@@ -8,7 +8,8 @@ export interface ByteRange {
 export interface BlobDriver {
   /**
    * Stores the whole of `source` under `id` durably, or nothing at all.
-   * Rejects with `exists` if `id` is taken, and with the source's error if that fails.
+   * Rejects with `exists` if `id` is taken, and with the source's error if that fails. A piece is
+   * the driver's from then on: the source must not write to it again.
    */
   write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
   /**

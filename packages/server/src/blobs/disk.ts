@@ -8,11 +8,13 @@ import { access, type FileHandle, link, mkdir, open, readdir, rm, unlink } from 
 import { dirname, join } from 'node:path'
 import type { BlobDriver } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
-import { createFolderSync, flushFolder } from './folder-sync.ts'
+import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
 
 const MiB = 1024 * 1024
 /** Gathered before a write call; the bytes of one upload in memory are about this many. */
 const writeBytes = MiB
+/** However small they are: a client may send its bytes one by one. */
+const writePieces = 1024
 /** As large as reads must be to match sendfile on loopback (measured: 64 KiB is a third of it). */
 const readBytes = MiB / 2
 /** Synced on the way, so that the last sync is short and a failing disk is noticed early. */
@@ -85,8 +87,7 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
 }
 
 async function prepare(root: string, temporary: string): Promise<void> {
-  const made = await mkdir(root, { recursive: true, mode: 0o700 })
-  await mkdir(temporary, { recursive: true, mode: 0o700 })
+  await makeFolder(temporary)
   // All folders that blobs can fall into exist from the start: none is made while an upload waits.
   const existing = new Set(await readdir(root))
   for (let prefix = 0; prefix < 256; prefix += 1) {
@@ -94,11 +95,6 @@ async function prepare(root: string, temporary: string): Promise<void> {
     if (!existing.has(name)) await mkdir(join(root, name), { mode: 0o700 })
   }
   await flushFolder(root)
-  // Each new folder is an entry of the one above it, up to the first that was there before.
-  for (let folder = root; made !== undefined && folder !== dirname(made); ) {
-    folder = dirname(folder)
-    await flushFolder(folder)
-  }
   for (const stray of await readdir(temporary)) await unlink(join(temporary, stray))
 }
 
@@ -120,7 +116,7 @@ async function writeDurably(handle: FileHandle, source: AsyncIterable<Uint8Array
   for await (const piece of source) {
     pieces.push(piece)
     gathered += piece.length
-    if (gathered < writeBytes) continue
+    if (gathered < writeBytes && pieces.length < writePieces) continue
     written += await writeWhole(handle, pieces)
     pieces = []
     gathered = 0

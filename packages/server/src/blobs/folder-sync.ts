@@ -1,6 +1,7 @@
 /** Makes the entries of folders durable, one flush for all who ask at the same time. */
 
-import { open } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 
 export interface FolderSync {
   /** Resolves once a flush that began after this call has ended; rejects if that flush failed. */
@@ -33,6 +34,17 @@ export function createFolderSync(
       waiting.set(folder, following)
       return following
     },
+  }
+}
+
+/** Makes a folder and those above it that are missing, each a durable entry of the one above. */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  const end = dirname(first)
+  for (let folder = resolve(path); folder !== end; ) {
+    folder = dirname(folder)
+    await flushFolder(folder)
   }
 }
 

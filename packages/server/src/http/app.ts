@@ -36,7 +36,8 @@ export async function createApp({
     requestTimeout: 0,
     connectionTimeout: idle,
     keepAliveTimeout: idle,
-    http: { headersTimeout: idle },
+    // By itself Node looks only every 30 seconds whether a head takes too long.
+    http: { headersTimeout: idle, connectionsCheckingInterval: 1000 },
     // A stopping server finishes what it has begun and closes each connection after it.
     return503OnClosing: false,
     // An id is looked up and not found, however long it is.
@@ -66,8 +67,10 @@ export async function createApp({
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onSend', async (request) => {
     drainBody(request.raw)
+  })
+  app.addHook('onResponse', async (request, reply) => {
     const { method, url } = request
     const milliseconds = Math.round(reply.elapsedTime)
     request.log.info({ method, url, status: reply.statusCode, milliseconds }, 'request')

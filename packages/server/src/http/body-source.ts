@@ -59,8 +59,10 @@ async function moreOf(request: IncomingMessage): Promise<void> {
 const drain = { bytes: 16 * MiB, milliseconds: 1000 }
 
 /**
- * Reads on after an answer that came before the body's end, up to a bound, then closes. Clients
- * that write until they are done, as Node's `fetch` does, never see an early answer otherwise.
+ * Reads on while and after an answer is sent that comes before the body's end, up to a bound, then
+ * closes. Clients that write until they are done, as Node's `fetch` does, never see an early
+ * answer otherwise. It must begin before the answer ends, when Node drops a body that nobody reads
+ * without a bound.
  */
 export function drainBody(request: IncomingMessage): void {
   // A body that came whole but was not read out still stops the connection's next request.

@@ -46,7 +46,8 @@ export async function answerContent(
   }
   reply.raw.writeHead(reply.statusCode)
   try {
-    await sendPieces(reply.raw, bytes)
+    const sent = await sendPieces(reply.raw, bytes)
+    if (!sent) request.log.info('the client left before it had the whole content')
   } catch (error) {
     // The head is out, so only a cut connection can say that the content is not whole.
     request.log.error({ err: error }, 'a download was cut')
@@ -69,18 +70,23 @@ function contentHeaders({ file, sha256 }: FileContent) {
   }
 }
 
-/** Sends the pieces one by one, and stops reading when the client has left. */
+/**
+ * Sends the pieces one by one, and stops reading when the client has left.
+ *
+ * @returns whether it sent all.
+ */
 async function sendPieces(
   response: ServerResponse,
   pieces: AsyncIterable<Uint8Array>,
-): Promise<void> {
+): Promise<boolean> {
   for await (const piece of pieces) {
-    if (!(await sendPiece(response, piece))) return
+    if (!(await sendPiece(response, piece))) return false
     // The piece is ours and the kernel has it. Left to the garbage collector, such pieces take
     // some hundred MiB before it comes by.
     if (piece.buffer instanceof ArrayBuffer) piece.buffer.transfer(0)
   }
   response.end()
+  return true
 }
 
 /** @returns whether the kernel took the piece; otherwise nobody listens any more. */

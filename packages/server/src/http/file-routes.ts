@@ -5,6 +5,7 @@ import {
   File,
   FilePage,
   ListFilesQuery,
+  limits,
   Problem,
   UploadPurpose,
 } from '@coffer/contract'
@@ -29,7 +30,12 @@ const CreateFileForm = z.object({
   file: z.file().describe('The content, with its name.'),
   purpose: UploadPurpose,
   'expires_after[anchor]': z.literal('created_at').optional(),
-  'expires_after[seconds]': z.int().optional().describe('From 3600 to 2592000.'),
+  'expires_after[seconds]': z
+    .int()
+    .min(limits.expiresAfterSeconds.least)
+    .max(limits.expiresAfterSeconds.most)
+    .optional()
+    .describe('From the creation of the file until it expires.'),
 })
 
 const bearer = { security: [{ ApiKeyAuth: [] }], tags: ['Files'] }
@@ -93,6 +99,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       response: {
         200: { description: 'The content.', content: bytes },
         206: { description: 'The range of the content that was asked for.', content: bytes },
+        304: z.null().describe('The content has not changed.'),
         ...failure,
       },
     },

@@ -28,9 +28,10 @@ export function closeIdleConnections(app: FastifyInstance): void {
     // would be cut before it reads the answer.
     if (stopping && request.raw.complete) reply.header('connection', 'close')
   })
-  app.addHook('onResponse', async (request) => {
+  app.addHook('onResponse', async ({ raw }) => {
     // The rest of a body may still be on its way; see drainBody.
-    if (request.raw.complete) rest(request.raw.socket)
+    if (raw.complete) rest(raw.socket)
+    else raw.once('end', () => rest(raw.socket))
   })
   app.addHook('preClose', async () => {
     stopping = true

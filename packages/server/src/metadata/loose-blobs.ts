@@ -23,10 +23,18 @@ export async function takeLooseBlob(
   return taken.numUpdatedRows === 1n
 }
 
-/** Takes at most `limit` blobs that the sweep may have, in the order of ids behind `after_id`. */
+/**
+ * Takes at most `limit` blobs that the sweep may have, in the order of ids behind `after_id`, but
+ * for those of `except`, which are being written.
+ */
 export async function takeSweepableBlobs(
   db: Database,
-  { now, after_id, limit }: { now: number; after_id: string; limit: number },
+  {
+    now,
+    after_id,
+    limit,
+    except = [],
+  }: { now: number; after_id: string; limit: number; except?: readonly string[] },
 ): Promise<string[]> {
   const rows = await db
     .updateTable('loose_blobs')
@@ -36,6 +44,7 @@ export async function takeSweepableBlobs(
         .selectFrom('loose_blobs')
         .where('sweep_after', '<=', now)
         .where('blob_id', '>', after_id)
+        .$if(except.length > 0, (query) => query.where('blob_id', 'not in', except))
         .orderBy('blob_id')
         .limit(limit)
         .select('blob_id'),

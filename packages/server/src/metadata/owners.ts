@@ -42,17 +42,13 @@ export async function findUsedBytes(
   return used_bytes
 }
 
-/** Makes `digest` the one key of this name in the project; a former one stops working. */
+/** Makes `digest` the one key of the project; former ones stop working. */
 export async function setApiKey(
   db: Database,
   key: Owner & { id: string; name: string; digest: string; now: number },
 ): Promise<void> {
   const { now, ...row } = key
-  await db
-    .deleteFrom('api_keys')
-    .where('project_id', '=', key.project_id)
-    .where((eb) => eb.or([eb('name', '=', key.name), eb('digest', '=', key.digest)]))
-    .execute()
+  await db.deleteFrom('api_keys').where('project_id', '=', key.project_id).execute()
   await db
     .insertInto('api_keys')
     .values({ ...row, created_at: now })

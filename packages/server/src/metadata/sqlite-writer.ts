@@ -19,8 +19,9 @@ const port = parentPort
 const { path } = workerData as WriterData
 
 const connection = openSqliteConnection(path, { readOnly: false })
-// FULL, because NORMAL lost a tenth of the last second's acknowledged files at a power cut.
-connection.exec('pragma journal_mode = wal; pragma synchronous = full')
+// FULL, because NORMAL lost a tenth of the last second's acknowledged files at a power cut; and on
+// macOS only a full sync empties the drive's cache.
+connection.exec('pragma journal_mode = wal; pragma synchronous = full; pragma fullfsync = 1')
 migrateSqlite(connection)
 port.postMessage('ready')
 
@@ -68,6 +69,8 @@ async function runGroup(
       try {
         answers.push({ id, value: await runOperation(db, name, args) })
       } catch (error) {
+        // After some failures, as that of a full disk, SQLite has undone the whole group.
+        if (!inTransaction()) throw error
         exec('rollback to operation')
         answers.push(error instanceof Refusal ? { id, value: error.outcome } : { id, error })
       }

@@ -67,6 +67,7 @@ describe('a database file', () => {
     await using folder = await makeFolder()
     const path = join(folder.path, 'coffer.db')
     const store = await openOwned(path)
+    expect(await store.findUsedBytes(owner)).toBe(0)
     expect((await readdir(folder.path)).sort()).toEqual([
       'coffer.db',
       'coffer.db-shm',

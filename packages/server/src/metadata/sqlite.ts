@@ -9,7 +9,7 @@ import {
   type OperationName,
   runOperation,
 } from './metadata-store.ts'
-import { openSqliteConnection } from './sqlite-connection.ts'
+import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import type { Answer, Request, WriterData } from './sqlite-messages.ts'
 
 /**
@@ -19,7 +19,7 @@ import type { Answer, Request, WriterData } from './sqlite-messages.ts'
 export async function openSqliteStore(path: string): Promise<MetadataStore> {
   const writer = await startWriter(path)
   // A database in memory exists in one connection only.
-  const reader = path === ':memory:' ? undefined : openSqliteConnection(path, { readOnly: true })
+  const reader = path === ':memory:' ? undefined : await openReader(path, writer)
   const begun = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
 
@@ -54,6 +54,15 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
       closing ??= end()
       return closing
     },
+  }
+}
+
+async function openReader(path: string, writer: Writer): Promise<SqliteConnection> {
+  try {
+    return openSqliteConnection(path, { readOnly: true })
+  } catch (error) {
+    await writer.close()
+    throw error
   }
 }
 

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import { type Caller, type Credentials, createAccess, digestApiKey, maskApiKey } from './access.ts'
 

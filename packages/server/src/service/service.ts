@@ -43,7 +43,7 @@ export function createService({
   return {
     access: createAccess({ metadata }),
     files: createFiles({ metadata, blobs, staging, removal, clock, ids, settings }),
-    sweep: createSweep({ metadata, removal, clock }),
+    sweep: createSweep({ metadata, removal, staging, clock }),
     async check() {
       await Promise.all([metadata.check(), blobs.check()])
     },

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import { createAccess } from './access.ts'
 import { createIds } from './ids.ts'
@@ -42,11 +41,13 @@ describe('a later set-up', () => {
     expect(await coffer.ownerOf(key)).toEqual(owner)
   })
 
-  it('gives a configured key to the same owner, beside the first key', async () => {
+  it('gives a configured key to the same owner, in place of the first key', async () => {
     await using coffer = await openCoffer()
     const first = await coffer.setUp(undefined)
+    const owner = await coffer.ownerOf(first)
     expect(await coffer.setUp('sk-mine')).toBe(undefined)
-    expect(await coffer.ownerOf('sk-mine')).toEqual(await coffer.ownerOf(first))
+    expect(await coffer.ownerOf('sk-mine')).toEqual(owner)
+    expect(await coffer.ownerOf(first)).toBe(undefined)
   })
 
   it('replaces the configured key by another', async () => {

@@ -9,7 +9,7 @@ import { fileTooLarge } from './errors.ts'
 import type { Ids } from './ids.ts'
 import type { Removal } from './removal.ts'
 
-/** How long an upload may take, in seconds, before the sweep believes its process is gone. */
+/** Seconds after which the sweep takes what no upload of this process is writing any more. */
 const stagingSeconds = 24 * 3600
 
 /** Content that is durable but belongs to no file yet; disposing of it removes the bytes. */
@@ -28,6 +28,8 @@ export interface Staging {
    *   `source` throws.
    */
   stage(source: AsyncIterable<Uint8Array>, options: { maxBytes: number }): Promise<StagedContent>
+  /** The blobs of all content that was begun and is neither kept nor removed. */
+  underWay(): string[]
   /** Resolves once all content that was begun is kept or removed. */
   settled(): Promise<void>
 }
@@ -41,14 +43,14 @@ export interface StagingNeeds {
 }
 
 export function createStaging({ metadata, blobs, clock, ids, removal }: StagingNeeds): Staging {
-  const unsettled = new Set<Promise<void>>()
+  const unsettled = new Map<string, Promise<void>>()
 
-  /** @returns what says that the content is kept or removed. */
-  function begin(): () => void {
+  /** @returns what says that the blob is kept or removed. */
+  function begin(blob_id: string): () => void {
     const { promise, resolve } = Promise.withResolvers<void>()
-    unsettled.add(promise)
+    unsettled.set(blob_id, promise)
     return () => {
-      unsettled.delete(promise)
+      unsettled.delete(blob_id)
       resolve()
     }
   }
@@ -57,9 +59,9 @@ export function createStaging({ metadata, blobs, clock, ids, removal }: StagingN
     async stage(source, { maxBytes }) {
       const blob_id = ids.blob()
       const encoding = createEncodingWatch()
-      await metadata.addLooseBlob({ blob_id, sweep_after: clock.now() + stagingSeconds })
-      const settle = begin()
+      const settle = begin(blob_id)
       try {
+        await metadata.addLooseBlob({ blob_id, sweep_after: clock.now() + stagingSeconds })
         const written = await blobs.write(blob_id, encoding.watch(source), { maxBytes })
         let kept = false
         return {
@@ -83,8 +85,9 @@ export function createStaging({ metadata, blobs, clock, ids, removal }: StagingN
         throw error
       }
     },
+    underWay: () => [...unsettled.keys()],
     async settled() {
-      await Promise.all(unsettled)
+      await Promise.all(unsettled.values())
     },
   }
 }

@@ -3,9 +3,7 @@ import type { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import type { BlobDriver } from '../blobs/blob-driver.ts'
 import { createBlobStore } from '../blobs/blob-store.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { createMemoryDriver } from '../blobs/memory.ts'
-// biome-ignore lint/style/noRestrictedImports: a test of the service runs on real stores.
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import type { Caller } from './access.ts'
 import { createFiles } from './files.ts'
@@ -82,6 +80,22 @@ describe('the sweep', () => {
     await expect(coffer.hold(slow)).rejects.toMatchObject({ code: 'upload_too_slow' })
     expect(await coffer.usedBytes()).toBe(0)
     expect(await coffer.listed()).toEqual([])
+  })
+
+  it('leaves an upload of its own process alone, however long that takes', async () => {
+    await using coffer = await openCoffer()
+    async function* slowly() {
+      yield Buffer.from('be')
+      coffer.clock.time = start + 400 * day
+      await coffer.sweep()
+      yield Buffer.from('gun')
+    }
+    const upload = await coffer.staging.stage(slowly(), { maxBytes: 1000 })
+    await coffer.sweep()
+    const file = await coffer.hold(upload)
+    expect(coffer.stored()).toEqual([upload.blob_id])
+    expect(await coffer.listed()).toEqual([file.id])
+    expect(coffer.staging.underWay()).toEqual([])
   })
 
   it('removes the rest when a blob cannot be removed, and tries that again', async () => {
@@ -201,11 +215,13 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const staging = createStaging({ metadata, blobs, clock, ids, removal })
   const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
   const files = createFiles({ metadata, blobs, staging, removal, clock, ids, settings })
-  const sweep = createSweep({ metadata, removal, clock })
+  const sweep = createSweep({ metadata, removal, staging, clock })
+  // Of another process nobody knows what it is writing.
+  const elsewhere = createStaging({ metadata, blobs, clock, ids, removal })
 
   /** An upload that neither became a file nor was discarded, as a crash leaves it. */
   async function stage(content: string): Promise<StagedContent> {
-    return staging.stage(Readable.from([Buffer.from(content)]), { maxBytes: 1000 })
+    return elsewhere.stage(Readable.from([Buffer.from(content)]), { maxBytes: 1000 })
   }
 
   async function hold(upload: StagedContent, expiresAfter?: number): Promise<File> {
@@ -215,6 +231,7 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   return {
     clock,
     removal,
+    staging,
     stage,
     hold,
     /** What was logged as an error. */

@@ -3,6 +3,7 @@
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Clock } from './clock.ts'
 import type { Removal } from './removal.ts'
+import type { Staging } from './staging.ts'
 
 /** How long a page may still begin after a deleted file, in seconds. */
 const rememberDeletedSeconds = 24 * 3600
@@ -18,10 +19,11 @@ export interface Sweep {
 export interface SweepNeeds {
   readonly metadata: MetadataStore
   readonly removal: Removal
+  readonly staging: Pick<Staging, 'underWay'>
   readonly clock: Clock
 }
 
-export function createSweep({ metadata, removal, clock }: SweepNeeds): Sweep {
+export function createSweep({ metadata, removal, staging, clock }: SweepNeeds): Sweep {
   async function deleteExpiredFiles(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const deleted = await metadata.deleteExpiredFiles({ now: clock.now(), limit: batch })
@@ -32,7 +34,12 @@ export function createSweep({ metadata, removal, clock }: SweepNeeds): Sweep {
   async function removeLooseBlobs(signal: AbortSignal): Promise<void> {
     let after_id = ''
     while (!signal.aborted) {
-      const taken = await metadata.takeSweepableBlobs({ now: clock.now(), after_id, limit: batch })
+      const taken = await metadata.takeSweepableBlobs({
+        now: clock.now(),
+        after_id,
+        limit: batch,
+        except: staging.underWay(),
+      })
       await removal.remove(taken)
       if (taken.length < batch) return
       after_id = taken.at(-1) ?? ''

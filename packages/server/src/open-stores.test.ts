@@ -1,0 +1,68 @@
+import { mkdtempDisposable, readdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { openStores } from './open-stores.ts'
+
+describe('stores', () => {
+  it('keep rows and bytes where they are told to', async () => {
+    await using folder = await makeFolder()
+    await using stores = await openStores(configOf(join(folder.path, 'rows'), folder.path))
+    await stores.blobs.write('aa01', content(), { maxBytes: 10 })
+    await stores.metadata.addLooseBlob({ blob_id: 'aa01', sweep_after: 1 })
+    expect(await readdir(join(folder.path, 'aa'))).toEqual(['aa01'])
+    expect(await readdir(join(folder.path, 'rows'))).toContain('coffer.db')
+  })
+
+  it('may share a folder, however it is written', async () => {
+    await using folder = await makeFolder()
+    await using _stores = await openStores(
+      configOf(join(folder.path, 'data'), `${folder.path}/./data/`),
+    )
+    expect(await readdir(join(folder.path, 'data'))).toContain('coffer.db')
+  })
+
+  it.each([
+    ['rows', { rows: 'one', blobs: 'other' }],
+    ['bytes', { rows: 'other', blobs: 'two' }],
+  ])('have their folder of %s for themselves', async (_, { rows, blobs }) => {
+    await using folder = await makeFolder()
+    const at = (name: string) => join(folder.path, name)
+    {
+      await using _stores = await openStores(configOf(at('one'), at('two')))
+      await expect(openStores(configOf(at(rows), at(blobs)))).rejects.toThrow('in use')
+    }
+    await using _stores = await openStores(configOf(at(rows), at(blobs)))
+  })
+
+  it('leave nothing open or locked when one of them cannot be opened', async () => {
+    await using folder = await makeFolder()
+    const rows = join(folder.path, 'rows')
+    const noFolder = join(folder.path, 'file')
+    await writeFile(noFolder, '')
+    await expect(openStores(configOf(rows, noFolder))).rejects.toThrow('EEXIST')
+    expect((await readdir(rows)).sort()).toEqual(['LOCK', 'coffer.db'])
+    await using _stores = await openStores(configOf(rows, join(folder.path, 'blobs')))
+  })
+
+  it('may be in memory, and touch no folder then', async () => {
+    await using stores = await openStores({
+      metadata: { driver: 'sqlite', path: ':memory:' },
+      blobs: { driver: 'memory' },
+    })
+    await Promise.all([stores.metadata.check(), stores.blobs.check()])
+  })
+})
+
+const makeFolder = () => mkdtempDisposable(join(tmpdir(), 'coffer-stores-'))
+
+function configOf(rows: string, blobs: string): Parameters<typeof openStores>[0] {
+  return {
+    metadata: { driver: 'sqlite', path: `${rows}/coffer.db` },
+    blobs: { driver: 'disk', folder: blobs },
+  }
+}
+
+async function* content() {
+  yield Buffer.from('content')
+}
