@@ -44,6 +44,8 @@ const forbidden = [
   ['packages/server/src/http/app.ts', '../blobs/disk.ts'],
   ['packages/server/src/http/app.ts', '../serve.ts'],
   ['packages/server/src/serve.ts', '@coffer/client'],
+  ['packages/client/src/files-api.ts', '@coffer/server'],
+  ['packages/client/src/files-api.ts', 'zod'],
   ['packages/cli/src/run.ts', '@coffer/contract'],
 ] as const
 
@@ -53,6 +55,8 @@ const allowed = [
   ['packages/server/src/service/files.ts', '@coffer/contract'],
   ['packages/server/src/http/app.ts', '../service/service.ts'],
   ['packages/server/src/open-stores.ts', './blobs/disk.ts'],
+  ['packages/client/src/files-api.ts', '@coffer/contract'],
+  ['packages/cli/src/run.ts', '@coffer/client'],
   ['packages/cli/src/run.ts', '@coffer/server'],
 ] as const
 

@@ -15,6 +15,16 @@ async function* inPieces(bytes: Uint8Array) {
   for (let at = 0; at < bytes.length; at += 7 * KiB) yield bytes.subarray(at, at + 7 * KiB)
 }
 
+function streamOf(pieces: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const next = await pieces.next()
+      if (next.done === true) controller.close()
+      else controller.enqueue(next.value)
+    },
+  })
+}
+
 describe('the official Node package', () => {
   let coffer: Coffer
   let client: OpenAI
@@ -49,7 +59,7 @@ describe('the official Node package', () => {
         'i.bin',
       ],
       'a web stream through toFile': async () => [
-        await toFile(new Response(ReadableStream.from(inPieces(content))), 'w.bin'),
+        await toFile(new Response(streamOf(inPieces(content))), 'w.bin'),
         'w.bin',
       ],
       'a fetched answer': async () => {
@@ -251,7 +261,7 @@ describe("the official Node package's errors", () => {
   })
 
   it('AuthenticationError: a wrong key with a body that is still being sent', async () => {
-    const file = new Response(ReadableStream.from(inPieces(Buffer.alloc(8 * KiB * KiB))))
+    const file = new Response(streamOf(inPieces(Buffer.alloc(8 * KiB * KiB))))
     const upload = await toFile(file, 'large.bin')
     const error = await errorOf(
       (client) => client.files.create({ file: upload, purpose: 'evals' }),

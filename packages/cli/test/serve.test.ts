@@ -146,7 +146,7 @@ describe.concurrent('a start that cannot be', () => {
     await using second = runCoffer(['serve', '--listen', '127.0.0.1:0', '--data', coffer.folder])
     expect(await second.ended).toEqual({ code: 1, signal: null })
     expect(second.stderr).toBe(
-      `Cannot start: The folder ${coffer.folder} is in use by another Coffer.\n`,
+      `coffer: Cannot start: The folder ${coffer.folder} is in use by another Coffer.\n`,
     )
     expect(second.stdout).toBe('')
     expect(await statusWith(coffer, coffer.key)).toBe(200)
@@ -158,7 +158,7 @@ describe.concurrent('a start that cannot be', () => {
     const address = new URL(coffer.url).host
     await using second = runCoffer(['serve', '--listen', address, '--data', folder.path])
     expect(await second.ended).toEqual({ code: 1, signal: null })
-    expect(second.stderr).toMatch(/^Cannot start: .*EADDRINUSE.*\n$/)
+    expect(second.stderr).toMatch(/^coffer: Cannot start: .*EADDRINUSE.*\n$/)
     // A key that nobody was shown must not have been made.
     await using third = await startCoffer({ folder: folder.path, key: '' })
     expect(third.stdout).toContain('OPENAI_API_KEY=sk-coffer-')
@@ -173,7 +173,7 @@ describe.concurrent('a start that cannot be', () => {
       COFFER_API_KEY_FILE: '/nowhere',
     })
     expect(await program.ended).toEqual({ code: 1, signal: null })
-    expect(program.stderr).toMatch(/^These settings cannot be used:\n/)
+    expect(program.stderr).toMatch(/^coffer: These settings cannot be used:\n/)
     const names = program.stderr.match(/^COFFER_\w+(?=: .)/gm)
     expect(names?.sort()).toEqual([
       'COFFER_API_KEY',
