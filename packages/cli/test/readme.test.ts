@@ -28,7 +28,7 @@ const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(
 /** What talks to a server; the other blocks are to be read, or start one. */
 const runnable = blocks.filter(
   ({ language, code }) =>
-    ['sh', 'python', 'js'].includes(language) && /\$OPENAI_BASE_URL|openai/i.test(code),
+    ['sh', 'python', 'js'].includes(language) && /\$OPENAI_BASE_URL|openai|npx coffer/i.test(code),
 )
 
 describe('the README', () => {
