@@ -31,7 +31,7 @@ export function addUploadCommand(program: Command, io: Io): void {
     )
     .option('-n, --name <name>', 'the name of a single file; standard input has none of its own')
     .option('--expires-after <seconds>', 'when the server forgets the files, 3600 to 2592000')
-    .option('--parallel <count>', 'how many files are sent at once', '8')
+    .option('--parallel <count>', 'how many files are sent at once', '32')
     .option('--json', 'print each file as a line of JSON')
     .addHelpText(
       'after',
