@@ -16,9 +16,10 @@ export async function measureCommandLine(): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'coffer-bench-files-'))
   try {
     return [
-      ...(await oneLargeFile(server, folder)),
-      await manySmallFiles(server, folder),
       await startToFirstByte(folder),
+      await manySmallFiles(server, folder),
+      // Last, because the disk is busy with its bytes for a while.
+      ...(await oneLargeFile(server, folder)),
     ]
   } finally {
     await rm(folder, { recursive: true, force: true })
