@@ -11,18 +11,23 @@ export async function inParallel<Item>(
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   const running = new Set<Promise<void>>()
+  // Kept here, as work may fail while the next item is waited for and nobody listens to it.
+  let failure: { readonly reason: unknown } | undefined
   try {
     for await (const item of items) {
       signal.throwIfAborted()
-      const task = work(item).finally(() => running.delete(task))
-      // Also heard of below; until then it may fail while the next item is waited for.
-      task.catch(() => {})
+      if (failure !== undefined) break
+      const task = work(item)
+        .catch((reason: unknown) => {
+          failure ??= { reason }
+        })
+        .finally(() => running.delete(task))
       running.add(task)
       if (running.size >= width) await Promise.race(running)
     }
-    await Promise.all(running)
-    signal.throwIfAborted()
   } finally {
-    await Promise.allSettled(running)
+    await Promise.all(running)
   }
+  signal.throwIfAborted()
+  if (failure !== undefined) throw failure.reason
 }

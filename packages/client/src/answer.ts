@@ -43,6 +43,7 @@ export class Answer {
   /** Ends the request; what is not read yet is lost. */
   async cancel(): Promise<void> {
     this.#idle.done()
+    // A stream that broke has ended, which is all that is wanted.
     await this.#response.body?.cancel().catch(() => {})
   }
 
