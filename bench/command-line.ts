@@ -17,7 +17,7 @@ export async function measureCommandLine(): Promise<Row[]> {
   try {
     return [
       await startToFirstByte(folder),
-      await manySmallFiles(server, folder),
+      ...(await manySmallFiles(server, folder)),
       // Last, because the disk is busy with its bytes for a while.
       ...(await oneLargeFile(server, folder)),
     ]
@@ -41,16 +41,20 @@ async function oneLargeFile(server: CofferServer, folder: string): Promise<Row[]
       ratio: seconds(coffer) / seconds(curl),
       goal: 1.15,
     },
-    {
-      work: 'its peak resident memory in MiB',
-      measured: `${peak(coffer)} MiB`,
-      ratio: peak(coffer),
-      goal: 120,
-    },
+    memoryRow(coffer),
   ]
 }
 
-async function manySmallFiles(server: CofferServer, folder: string): Promise<Row> {
+function memoryRow(runs: readonly Measured[]): Row {
+  return {
+    work: 'its peak resident memory in MiB',
+    measured: `${peak(runs)} MiB`,
+    ratio: peak(runs),
+    goal: 120,
+  }
+}
+
+async function manySmallFiles(server: CofferServer, folder: string): Promise<Row[]> {
   const small = join(folder, 'small')
   await mkdir(small)
   for (let count = 0; count < 1000; count += 1) {
@@ -59,16 +63,19 @@ async function manySmallFiles(server: CofferServer, folder: string): Promise<Row
   const [command, ...args] = curlUpload(server, '"$file"')
   const loop = `for file in ${small}/*; do ${[command, ...args.map(quoted)].join(' ')} || exit 1; done`
   const { a: coffer, b: curl } = await inTurn(
-    3,
+    5,
     () => measure([program, 'upload', small], server.env),
     () => measure(['sh', '-c', loop]),
   )
-  return {
-    work: 'coffer upload of 1,000 files of 4 KiB, beside 1,000 curl calls in turn',
-    measured: `${seconds(coffer)} s, curl ${seconds(curl)} s`,
-    ratio: seconds(coffer) / seconds(curl),
-    goal: 0.1,
-  }
+  return [
+    {
+      work: 'coffer upload of 1,000 files of 4 KiB, beside 1,000 curl calls in turn',
+      measured: `${seconds(coffer)} s, curl ${seconds(curl)} s`,
+      ratio: seconds(coffer) / seconds(curl),
+      goal: 0.1,
+    },
+    memoryRow(coffer),
+  ]
 }
 
 /** From the start of the process to the first byte of its request at the server. */

@@ -34,11 +34,14 @@ const forbidden = [
   ['packages/server/src/blobs/disk.ts', '../service/files.ts'],
   ['packages/server/src/metadata/files.ts', '../blobs/blob-store.ts'],
   ['packages/server/src/metadata/files.ts', '@coffer/contract'],
+  ['packages/server/src/sqlite/writer.ts', '../metadata/sqlite-operations.ts'],
   ['packages/server/src/content-rules/text-encoding.ts', '../http/app.ts'],
   ['packages/server/src/service/files.ts', '../http/app.ts'],
   ['packages/server/src/service/files.ts', '../config.ts'],
   ['packages/server/src/service/files.ts', '../blobs/disk.ts'],
+  ['packages/server/src/service/files.ts', '../blobs/small-blobs.ts'],
   ['packages/server/src/service/files.ts', '../metadata/sqlite.ts'],
+  ['packages/server/src/service/files.ts', '../sqlite/writer.ts'],
   ['packages/server/src/service/files.ts', 'fastify'],
   ['packages/server/src/http/app.ts', '../metadata/metadata-store.ts'],
   ['packages/server/src/http/app.ts', '../blobs/disk.ts'],
@@ -51,6 +54,8 @@ const forbidden = [
 
 const allowed = [
   ['packages/contract/src/file.ts', 'zod'],
+  ['packages/server/src/metadata/sqlite.ts', '../sqlite/writer.ts'],
+  ['packages/server/src/blobs/small-blobs.ts', '../sqlite/writer.ts'],
   ['packages/server/src/service/files.ts', '../metadata/metadata-store.ts'],
   ['packages/server/src/service/files.ts', '@coffer/contract'],
   ['packages/server/src/http/app.ts', '../service/service.ts'],

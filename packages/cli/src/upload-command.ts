@@ -1,5 +1,7 @@
 /** `coffer upload`: sends files, folders, patterns and standard input. */
 
+import { readFileSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { OpenAIFile } from '@coffer/client'
 import { fileFromPath } from '@coffer/client/node'
 import type { Command } from 'commander'
@@ -11,6 +13,9 @@ import { jsonLine, printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
 import { showProgress } from './progress.ts'
 import { type Found, findFiles } from './upload-paths.ts'
+
+/** What is no larger is read at once. */
+const smallBytes = 64 * 1024
 
 interface UploadOptions extends ConnectionOptions {
   readonly purpose: string
@@ -31,7 +36,7 @@ export function addUploadCommand(program: Command, io: Io): void {
     )
     .option('-n, --name <name>', 'the name of a single file; standard input has none of its own')
     .option('--expires-after <seconds>', 'when the server forgets the files, 3600 to 2592000')
-    .option('--parallel <count>', 'how many files are sent at once', '32')
+    .option('--parallel <count>', 'how many files are sent at once', '16')
     .option('--json', 'print each file as a line of JSON')
     .addHelpText(
       'after',
@@ -104,6 +109,11 @@ async function findOnly(paths: readonly string[]): Promise<Found[]> {
 
 async function open(path: string, { name }: UploadOptions, { stdin }: Io) {
   if (path === '-') return { source: stdin, filename: name ?? 'stdin' }
+  const facts = statSync(path)
+  // Four calls of another thread take much longer than the reading of so little.
+  if (facts.isFile() && facts.size <= smallBytes) {
+    return { source: readFileSync(path), filename: name ?? basename(path) }
+  }
   return { source: await fileFromPath(path), filename: name }
 }
 

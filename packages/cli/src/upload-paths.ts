@@ -1,6 +1,6 @@
 /** Which files a list of paths, folders and patterns means. */
 
-import { glob, lstat, readdir, stat } from 'node:fs/promises'
+import { glob, readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { codeOf, sentenceOf } from './failures.ts'
 
@@ -54,20 +54,25 @@ async function* inPath(path: string): AsyncGenerator<Found> {
 
 /** What is found in a folder was not asked for by name, so some of it is left out. */
 async function* inFolder(folder: string): AsyncGenerator<Found> {
-  const names = await readdir(folder)
-  if (names.length === 0) yield { path: folder, skipped: 'The folder is empty.' }
-  for (const name of names.sort()) {
-    const path = join(folder, name)
-    try {
-      const facts = await lstat(path)
-      if (name.startsWith('.')) yield { path, skipped: 'It is hidden.' }
-      else if (facts.isSymbolicLink()) yield { path, skipped: 'It is a link.' }
-      else if (facts.isDirectory()) yield* inFolder(path)
-      else if (facts.isFile()) yield { path }
-      else yield { path, skipped: 'It is no regular file.' }
-    } catch (error) {
-      yield failure(path, error)
-    }
+  // With their types: to ask for each took a tenth of the time of an upload of many small files.
+  const entries = await readdir(folder, { withFileTypes: true })
+  if (entries.length === 0) yield { path: folder, skipped: 'The folder is empty.' }
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name)
+    if (entry.name.startsWith('.')) yield { path, skipped: 'It is hidden.' }
+    else if (entry.isSymbolicLink()) yield { path, skipped: 'It is a link.' }
+    else if (entry.isDirectory()) yield* inSubfolder(path)
+    else if (entry.isFile()) yield { path }
+    else yield { path, skipped: 'It is no regular file.' }
+  }
+}
+
+/** A folder that cannot be read is told, and those beside it are read. */
+async function* inSubfolder(folder: string): AsyncGenerator<Found> {
+  try {
+    yield* inFolder(folder)
+  } catch (error) {
+    yield failure(folder, error)
   }
 }
 

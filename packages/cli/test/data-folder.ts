@@ -7,7 +7,7 @@ import { z } from 'zod'
 
 const Row = z.object({ blob_id: z.string() })
 
-/** Where the bytes of a file of one segment are. */
+/** Where the bytes of a file of one segment are, if it is too large for the database. */
 export function findBlob(folder: string, file: string): string {
   using database = openRows(folder)
   const row = database.prepare('select blob_id from segments where file_id = ?').get(file)
@@ -18,27 +18,43 @@ export function findBlob(folder: string, file: string): string {
 /** Blobs that files hold, and blobs that none does. */
 export function listRows(folder: string): { held: string[]; loose: string[] } {
   using database = openRows(folder)
-  const list = (table: 'segments' | 'loose_blobs') =>
-    Row.array()
-      .parse(database.prepare(`select blob_id from ${table} order by blob_id`).all())
-      .map(({ blob_id }) => blob_id)
-  return { held: list('segments'), loose: list('loose_blobs') }
+  return { held: listIds(database, 'segments'), loose: listIds(database, 'loose_blobs') }
 }
 
 /** The blobs on the disk, in order, and the drafts of those that are being written. */
 export async function listDisk(folder: string): Promise<{ blobs: string[]; drafts: string[] }> {
-  const entries = await readdir(join(folder, 'blobs'), { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile() && entry.name !== 'LOCK')
+  const root = join(folder, 'blobs')
+  const entries = await readdir(root, { recursive: true, withFileTypes: true })
+  // Beside the folders of blobs there are only the lock and the database of small ones.
+  const files = entries.filter((entry) => entry.isFile() && entry.parentPath !== root)
   const inDrafts = ({ parentPath }: { parentPath: string }) => parentPath.endsWith('tmp')
+  const large = files.filter((file) => !inDrafts(file)).map(({ name }) => name)
   return {
-    blobs: files
-      .filter((file) => !inDrafts(file))
-      .map(({ name }) => name)
-      .sort(),
+    blobs: [...large, ...listSmallBlobs(root)].sort(),
     drafts: files.filter(inDrafts).map(({ name }) => name),
   }
 }
 
+function listSmallBlobs(root: string): string[] {
+  using database = openReadOnly(join(root, 'small-blobs.db'))
+  return listIds(database, 'blobs', 'id')
+}
+
+function listIds(
+  database: DatabaseSync,
+  table: 'segments' | 'loose_blobs' | 'blobs',
+  column: 'blob_id' | 'id' = 'blob_id',
+): string[] {
+  const rows = database.prepare(`select ${column} as blob_id from ${table} order by 1`).all()
+  return Row.array()
+    .parse(rows)
+    .map(({ blob_id }) => blob_id)
+}
+
 function openRows(folder: string): DatabaseSync {
-  return new DatabaseSync(join(folder, 'coffer.db'), { readOnly: true, timeout: 5000 })
+  return openReadOnly(join(folder, 'coffer.db'))
+}
+
+function openReadOnly(path: string): DatabaseSync {
+  return new DatabaseSync(path, { readOnly: true, timeout: 5000 })
 }

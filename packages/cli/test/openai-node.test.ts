@@ -413,7 +413,8 @@ describe("the official Node package's errors", () => {
   })
 
   it('InternalServerError: bytes that are gone, which may come back, so it tries again', async () => {
-    const file = await clientOf(coffer).files.create({ file: await aFile(), purpose: 'evals' })
+    const content = await toFile(Buffer.alloc(100_000), 'content.jsonl')
+    const file = await clientOf(coffer).files.create({ file: content, purpose: 'evals' })
     await unlink(findBlob(coffer.folder, file.id))
     const error = await errorOf((client) => client.files.content(file.id, { maxRetries: 1 }))
     expect(error).toBeInstanceOf(OpenAI.InternalServerError)

@@ -104,11 +104,10 @@ export class ApiClient {
     signal?.throwIfAborted()
     const headers = await this.#headers(request)
     signal?.throwIfAborted()
-    const idle = startIdleLimit(this.configuration.idleSeconds)
-    const ended = signal === undefined ? idle.signal : AbortSignal.any([idle.signal, signal])
+    const idle = startIdleLimit(this.configuration.idleSeconds, signal)
     let failure: { reason: unknown } | undefined
     const watch: BodyWatch = {
-      signal: ended,
+      signal: idle.signal,
       moved: () => idle.moved(),
       failed(reason) {
         failure ??= { reason }
@@ -119,7 +118,7 @@ export class ApiClient {
       const response = await send(this.#url(request), {
         method: request.method,
         headers,
-        signal: ended,
+        signal: idle.signal,
         // Fetch asks for the word where a body is a stream.
         ...(body === undefined ? {} : { body: body.open(watch), duplex: 'half' }),
       })

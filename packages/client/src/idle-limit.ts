@@ -3,7 +3,7 @@
 import { TimeoutException } from './api-exception.ts'
 
 export interface IdleLimit {
-  /** Aborts after too long without `moved`. */
+  /** Aborts after too long without `moved`, or with the signal that was given. */
   readonly signal: AbortSignal
   /** Says that a byte came or went. */
   moved(): void
@@ -11,7 +11,8 @@ export interface IdleLimit {
   done(): void
 }
 
-export function startIdleLimit(seconds: number): IdleLimit {
+/** @param outer ends the request for reasons of the caller's. */
+export function startIdleLimit(seconds: number, outer: AbortSignal | undefined): IdleLimit {
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   let last = 0
@@ -23,6 +24,10 @@ export function startIdleLimit(seconds: number): IdleLimit {
     else controller.abort(new TimeoutException(`Nothing came or went for ${seconds} seconds.`))
   }
 
+  // `AbortSignal.any` would do the same, with more work for each of many small uploads.
+  const leave = () => controller.abort(outer?.reason)
+  if (outer?.aborted === true) leave()
+  outer?.addEventListener('abort', leave)
   last = performance.now()
   watch()
   return {
@@ -30,6 +35,9 @@ export function startIdleLimit(seconds: number): IdleLimit {
     moved() {
       last = performance.now()
     },
-    done: () => clearTimeout(timer),
+    done() {
+      clearTimeout(timer)
+      outer?.removeEventListener('abort', leave)
+    },
   }
 }

@@ -8,8 +8,8 @@ describe('stores', () => {
   it('keep rows and bytes where they are told to', async () => {
     await using folder = await makeFolder()
     await using stores = await openStores(configOf(join(folder.path, 'rows'), folder.path))
-    await stores.blobs.write('aa01', content(), { maxBytes: 10 })
-    await stores.metadata.addLooseBlob({ blob_id: 'aa01', sweep_after: 1 })
+    await stores.blobs.write('aa01', content(), { maxBytes: 100_000 })
+    await stores.metadata.addLooseBlobs({ blob_ids: ['aa01'], sweep_after: 1 })
     expect(await readdir(join(folder.path, 'aa'))).toEqual(['aa01'])
     expect(await readdir(join(folder.path, 'rows'))).toContain('coffer.db')
   })
@@ -64,5 +64,5 @@ function configOf(rows: string, blobs: string): Parameters<typeof openStores>[0]
 }
 
 async function* content() {
-  yield Buffer.from('content')
+  yield Buffer.alloc(100_000)
 }

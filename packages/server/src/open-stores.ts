@@ -49,7 +49,7 @@ export async function openStores(config: Pick<Config, 'metadata' | 'blobs'>): Pr
   }
 
   const metadata = opened.adopt(await openMetadata(), (store) => store.close())
-  const blobs = createBlobStore(await openBlobs())
+  const blobs = opened.adopt(createBlobStore(await openBlobs()), (store) => store.close())
   const kept = opened.move()
   return { metadata, blobs, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

@@ -351,7 +351,7 @@ describe('a failure of the server itself', () => {
 
   it('is answered without a word of the inside when the blobs are gone', async () => {
     await using broken = await startServer()
-    const { id } = await broken.create('content')
+    const { id } = await broken.create('content'.repeat(10_000))
     await rm(join(broken.folder, 'blobs'), { recursive: true })
     const upload = await broken.upload('content', { purpose: 'user_data' })
     expect(await readDiscreetly(broken, upload)).toEqual(unavailable)

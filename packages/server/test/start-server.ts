@@ -1,6 +1,7 @@
 /** A real server on a free port of loopback, with its own data folder, gone after the test. */
 
 import { randomBytes } from 'node:crypto'
+import type { Dirent } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -60,9 +61,10 @@ export interface TestServer extends Client, AsyncDisposable {
 export type LogLine = Record<string, unknown>
 
 export interface Stored {
-  /** Files of the blob folder, unfinished ones too. */
+  /** The blobs by their ids, unfinished ones too. */
   readonly blobs: string[]
   readonly files: number
+  /** Of those that are written, whole or in part. */
   readonly looseBlobs: number
   /** Of all organizations. */
   readonly usedBytes: number
@@ -194,19 +196,24 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       return connection
     },
     async stored() {
-      const blobs = await readdir(join(folder, 'blobs'), { recursive: true, withFileTypes: true })
-      const [counts] = query<Omit<Stored, 'blobs'>>(
+      const root = join(folder, 'blobs')
+      const entries = await readdir(root, { recursive: true, withFileTypes: true })
+      const isBlob = (entry: Dirent) => entry.isFile() && entry.parentPath !== root
+      using database = new DatabaseSync(join(root, 'small-blobs.db'), { timeout: 5000 })
+      const small = database.prepare('select id as name from blobs').all() as { name: string }[]
+      const blobs = [...entries.filter(isBlob), ...small].map(({ name }) => name).sort()
+      const [counts] = query<Omit<Stored, 'blobs' | 'looseBlobs'>>(
         `select (select count(*) from files) as files,
-          (select count(*) from loose_blobs) as looseBlobs,
           (select sum(used_bytes) from organizations) as usedBytes`,
       )
       if (counts === undefined) throw new Error('SQLite did not count.')
       return {
         ...counts,
-        blobs: blobs
-          .filter((entry) => entry.isFile() && entry.name !== 'LOCK')
-          .map((entry) => entry.name)
-          .sort(),
+        blobs,
+        // Listed in advance for uploads to come, and nothing written yet.
+        looseBlobs: query<{ blob_id: string }>('select blob_id from loose_blobs').filter(
+          ({ blob_id }) => blobs.includes(blob_id),
+        ).length,
       }
     },
     stop: (hurry) => server.stop(hurry),

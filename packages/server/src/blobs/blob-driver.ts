@@ -21,4 +21,8 @@ export interface BlobDriver {
   delete(id: string): Promise<void>
   /** Rejects if blobs could not be written now. */
   check(): Promise<void>
+  /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */
+  tidy(): Promise<void>
+  /** Lets go of the store, of which nothing is under way any more. */
+  close(): Promise<void>
 }

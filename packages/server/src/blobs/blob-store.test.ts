@@ -21,6 +21,14 @@ describe('a blob store', () => {
     await expect(firstOf(store.read('aa01', { start: 0, end: 1 }))).rejects.toMatchObject(expected)
     await expect(store.delete('aa01')).rejects.toMatchObject(expected)
     await expect(store.check()).rejects.toMatchObject(expected)
+    await expect(store.tidy()).rejects.toMatchObject(expected)
+  })
+
+  it('calls a full database full', async () => {
+    const cause = Object.assign(new Error('database or disk is full'), { errcode: 13 })
+    const store = createBlobStore(failingWith(cause))
+    const write = store.write('aa01', content(), noLimit)
+    await expect(write).rejects.toMatchObject({ code: 'full', cause })
   })
 
   it('calls a failure without a code unavailable', async () => {
@@ -108,5 +116,9 @@ function failingWith(error: Error): BlobDriver {
     async check() {
       throw error
     },
+    async tidy() {
+      throw error
+    },
+    async close() {},
   }
 }

@@ -28,6 +28,10 @@ export interface BlobStore {
   delete(id: string): Promise<void>
   /** @throws BlobError `unavailable` if blobs could not be written now. */
   check(): Promise<void>
+  /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */
+  tidy(): Promise<void>
+  /** Lets go of the store, of which nothing is under way any more. */
+  close(): Promise<void>
 }
 
 export function createBlobStore(driver: BlobDriver): BlobStore {
@@ -69,25 +73,30 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
       }
     },
 
-    async delete(id) {
-      await driver.delete(id).catch((error: unknown) => {
-        throw asBlobError(error)
-      })
-    },
-
-    async check() {
-      await driver.check().catch((error: unknown) => {
-        throw asBlobError(error)
-      })
-    },
+    delete: (id) => driver.delete(id).catch(rethrow),
+    check: () => driver.check().catch(rethrow),
+    tidy: () => driver.tidy().catch(rethrow),
+    close: () => driver.close(),
   }
+}
+
+function rethrow(error: unknown): never {
+  throw asBlobError(error)
 }
 
 function asBlobError(cause: unknown): BlobError {
   if (cause instanceof BlobError) return cause
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (saysFull(cause)) {
     return new BlobError('full', 'The blob store is full.', { cause })
   }
   return new BlobError('unavailable', 'The blob store does not work now.', { cause })
+}
+
+const sqliteFull = 13
+
+/** Of the file system, or of SQLite. */
+function saysFull(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false
+  if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) return true
+  return 'errcode' in cause && cause.errcode === sqliteFull
 }

@@ -1,223 +1,134 @@
-import {
-  mkdtempDisposable,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdtempDisposable, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createBlobStore } from './blob-store.ts'
+import { type BlobStore, createBlobStore } from './blob-store.ts'
 import { describeBlobStore } from './conformance.ts'
 import { openDiskDriver } from './disk.ts'
 
-const MiB = 1024 * 1024
+const KiB = 1024
+const smallest = 16 * KiB + 1
 const noLimit = { maxBytes: Number.MAX_SAFE_INTEGER }
 
-describeBlobStore('blobs on disk', {
+describeBlobStore('blobs on a disk', {
   readsOutliveDeletion: true,
   async open() {
     const folder = await makeFolder()
+    const driver = await openDiskDriver(folder.path)
     return {
-      driver: await openDiskDriver(folder.path),
-      [Symbol.asyncDispose]: () => folder.remove(),
+      driver,
+      async [Symbol.asyncDispose]() {
+        await driver.close()
+        await folder.remove()
+      },
     }
   },
 })
 
-describe('the folder of blobs', () => {
-  it('has all 256 folders that blobs can fall into, for the owner only', async () => {
-    await using folder = await makeFolder()
-    await openDiskDriver(folder.path)
-    const names = Array.from({ length: 256 }, (_, prefix) => prefix.toString(16).padStart(2, '0'))
-    expect((await readdir(folder.path)).sort()).toEqual([...names, 'tmp'])
-    for (const name of ['00', 'ff', 'tmp']) {
-      expect(await modeOf(join(folder.path, name)), name).toBe(0o700)
-    }
+describe('a blob', () => {
+  it('is a file of its own from 16 KiB and a byte on, in whatever pieces it comes', async () => {
+    await using disk = await openDisk()
+    const sizes = fc.oneof(
+      fc.constantFrom(0, 1, 16 * KiB - 1, 16 * KiB, 16 * KiB + 1),
+      fc.nat(40 * KiB),
+    )
+    let count = 0
+    await fc.assert(
+      fc.asyncProperty(sizes, fc.integer({ min: 1, max: 20_000 }), async (size, piece) => {
+        count += 1
+        const id = `aa${count}`
+        const content = Buffer.alloc(size, id)
+        await disk.store.write(id, pieces(content, piece), noLimit)
+        expect((await disk.files()).includes(id)).toBe(size >= smallest)
+        expect((await disk.read(id, size)).equals(content)).toBe(true)
+      }),
+      { numRuns: 60 },
+    )
   })
 
-  it('is made with the folders above it', async () => {
-    await using folder = await makeFolder()
-    const root = join(folder.path, 'a', 'b', 'blobs')
-    const store = createBlobStore(await openDiskDriver(root))
-    await store.write('aa01', content(), noLimit)
-    expect(await modeOf(root)).toBe(0o700)
-  })
-
-  it('keeps its blobs when it is opened again, and what is missing of it is made', async () => {
-    await using folder = await makeFolder()
-    await createBlobStore(await openDiskDriver(folder.path)).write('aa01', content(), noLimit)
-    await rm(join(folder.path, 'ab'), { recursive: true })
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await store.write('ab01', content(), noLimit)
-    for (const id of ['aa01', 'ab01']) {
-      expect(await Array.fromAsync(store.read(id, { start: 0, end: 7 }))).toHaveLength(1)
-    }
-  })
-
-  it('is cleared of interrupted writes when it is opened again', async () => {
-    await using folder = await makeFolder()
-    await openDiskDriver(folder.path)
-    await writeFile(join(folder.path, 'tmp', 'aa01'), 'half of a bl')
-    await writeFile(join(folder.path, 'tmp', 'aa02'), '')
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    expect(await drafts(folder.path)).toEqual([])
-    await store.write('aa01', content(), noLimit)
-    expect(await readFile(join(folder.path, 'aa', 'aa01'), 'utf8')).toBe('content')
+  it('of either size is there after the folder is opened again', async () => {
+    await using disk = await openDisk()
+    await disk.store.write('aa01', pieces(Buffer.from('small'), 5), noLimit)
+    await disk.store.write('aa02', pieces(Buffer.alloc(smallest, 'x'), smallest), noLimit)
+    await disk.reopen()
+    expect(String(await disk.read('aa01', 5))).toBe('small')
+    expect((await disk.read('aa02', smallest)).equals(Buffer.alloc(smallest, 'x'))).toBe(true)
   })
 })
 
-describe('a blob on disk', () => {
-  it('is a file under the first two letters of its id, for the owner only', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await store.write('c0ffee', content(), noLimit)
-    const path = join(folder.path, 'c0', 'c0ffee')
-    expect(await readFile(path, 'utf8')).toBe('content')
-    expect(await modeOf(path)).toBe(0o600)
+describe('a small blob that was deleted', () => {
+  it('can be found nowhere in the folder once that was tidied, and its room is given back', async () => {
+    await using disk = await openDisk()
+    await disk.store.write('aa00', pieces(Buffer.alloc(100, 'stays'), 100), noLimit)
+    const before = (await stat(disk.database)).size
+    const ids = Array.from({ length: 300 }, (_, count) => `ab${count}`)
+    const content = Buffer.alloc(5000, 'the needle in the hay ')
+    await Promise.all(ids.map((id) => disk.store.write(id, pieces(content, 5000), noLimit)))
+    expect((await disk.everything()).includes('needle')).toBe(true)
+    await Promise.all(ids.map((id) => disk.store.delete(id)))
+    await disk.store.tidy()
+    expect((await disk.everything()).includes('needle')).toBe(false)
+    expect((await stat(disk.database)).size).toBeLessThan(before + 64 * KiB)
+    expect(String(await disk.read('aa00', 5))).toBe('stays')
   })
 
-  it('stands only in the temporary folder until its source has ended', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    const seen: string[][] = []
-    const look = async () => {
-      seen.push(await drafts(folder.path), await readdir(join(folder.path, 'aa')))
-    }
-    async function* source() {
-      await look()
-      yield Buffer.alloc(3 * MiB)
-      await look()
-    }
-    await store.write('aa01', source(), noLimit)
-    await look()
-    expect(seen).toEqual([['aa01'], [], ['aa01'], [], [], ['aa01']])
+  it('is gone at the next time to tidy, also if the process ended before', async () => {
+    await using disk = await openDisk()
+    await disk.store.write('aa01', pieces(Buffer.alloc(5000, 'needle'), 5000), noLimit)
+    await disk.store.delete('aa01')
+    await disk.reopen()
+    await disk.store.tidy()
+    expect((await disk.everything()).includes('needle')).toBe(false)
   })
+})
 
-  it('has one name once it is written', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await store.write('aa01', content(), noLimit)
-    expect((await stat(join(folder.path, 'aa', 'aa01'))).nlink).toBe(1)
+describe('a database of small blobs', () => {
+  it('that was removed takes no more blobs, which nobody would find again', async () => {
+    await using disk = await openDisk()
+    await disk.store.write('aa01', pieces(Buffer.from('small'), 5), noLimit)
+    await rm(disk.database)
+    const write = disk.store.write('aa02', pieces(Buffer.from('small'), 5), noLimit)
+    await expect(write).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(disk.store.check()).rejects.toMatchObject({ code: 'unavailable' })
   })
+})
 
-  it.each([0, 1, MiB - 1, MiB, 2 * MiB - 1])(
-    'that was cut to %i bytes fails to be read, and never just ends',
-    async (left) => {
-      await using folder = await makeFolder()
-      const store = createBlobStore(await openDiskDriver(folder.path))
-      await store.write('aa01', zeros(2 * MiB), noLimit)
-      await truncate(join(folder.path, 'aa', 'aa01'), left)
-      let read = 0
-      const reading = (async () => {
-        for await (const piece of store.read('aa01', { start: 0, end: 2 * MiB })) {
-          read += piece.length
-        }
-      })()
-      await expect(reading).rejects.toMatchObject({ name: 'BlobError', code: 'unavailable' })
-      expect(read).toBe(left)
+const makeFolder = () => mkdtempDisposable(join(tmpdir(), 'coffer-disk-'))
+
+async function openDisk() {
+  const folder = await makeFolder()
+  let store: BlobStore = createBlobStore(await openDiskDriver(folder.path))
+  const entries = () => readdir(folder.path, { recursive: true, withFileTypes: true })
+  return {
+    get store() {
+      return store
     },
-  )
-
-  it('is not read through a symbolic link', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await writeFile(join(folder.path, 'secret'), 'content')
-    await symlink(join(folder.path, 'secret'), join(folder.path, 'aa', 'aa01'))
-    const reading = Array.fromAsync(store.read('aa01', { start: 0, end: 7 }))
-    await expect(reading).rejects.toMatchObject({ code: 'unavailable' })
-  })
-})
-
-describe('a write to disk', () => {
-  it('leaves no temporary file behind, however it ends', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await store.write('aa01', content(), noLimit)
-    expect(await drafts(folder.path)).toEqual([])
-
-    await expect(store.write('aa01', content(), noLimit)).rejects.toThrow('exists')
-    expect(await drafts(folder.path)).toEqual([])
-
-    await expect(store.write('aa02', content(), { maxBytes: 6 })).rejects.toThrow('exceeds')
-    expect(await drafts(folder.path)).toEqual([])
-
-    await expect(store.write('aa02', failing(), noLimit)).rejects.toThrow('The client left.')
-    expect(await drafts(folder.path)).toEqual([])
-    expect(await readdir(join(folder.path, 'aa'))).toEqual(['aa01'])
-  })
-
-  it('says that the store does not work when its folder is gone, and leaves nothing', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await rm(join(folder.path, 'aa'), { recursive: true })
-    const write = store.write('aa01', content(), noLimit)
-    await expect(write).rejects.toMatchObject({
-      code: 'unavailable',
-      cause: expect.objectContaining({ code: 'ENOENT' }),
-    })
-    expect(await drafts(folder.path)).toEqual([])
-  })
-
-  // The open files of a process can be seen only there.
-  it.runIf(process.platform === 'linux')('and a read close their files', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await store.write('aa01', zeros(2 * MiB), noLimit)
-    await expect(store.write('aa02', failing(), noLimit)).rejects.toThrow('The client left.')
-    for await (const _ of store.read('aa01', { start: 0, end: 2 * MiB })) {
-      expect(await openFilesIn(folder.path)).toEqual([join(folder.path, 'aa', 'aa01')])
-      break
-    }
-    await Array.fromAsync(store.read('aa01', { start: 0, end: 2 * MiB }))
-    const beyond = Array.fromAsync(store.read('aa01', { start: 0, end: 3 * MiB }))
-    await expect(beyond).rejects.toMatchObject({ code: 'unavailable' })
-    expect(await openFilesIn(folder.path)).toEqual([])
-  })
-})
-
-describe('a check of blobs on disk', () => {
-  it('fails when the temporary folder is gone', async () => {
-    await using folder = await makeFolder()
-    const store = createBlobStore(await openDiskDriver(folder.path))
-    await rm(join(folder.path, 'tmp'), { recursive: true })
-    await expect(store.check()).rejects.toMatchObject({ code: 'unavailable' })
-  })
-})
-
-const makeFolder = () => mkdtempDisposable(join(tmpdir(), 'coffer-blobs-'))
-
-async function* content() {
-  yield Buffer.from('content')
+    database: join(folder.path, 'small-blobs.db'),
+    async reopen() {
+      await store.close()
+      store = createBlobStore(await openDiskDriver(folder.path))
+    },
+    async read(id: string, end: number) {
+      return Buffer.concat(await Array.fromAsync(store.read(id, { start: 0, end })))
+    },
+    async files() {
+      return (await entries()).filter((entry) => entry.isFile()).map(({ name }) => name)
+    },
+    /** The bytes of all files, the database's included. */
+    async everything() {
+      const files = (await entries()).filter((entry) => entry.isFile())
+      return Buffer.concat(
+        await Promise.all(files.map(({ parentPath, name }) => readFile(join(parentPath, name)))),
+      )
+    },
+    async [Symbol.asyncDispose]() {
+      await store.close()
+      await folder.remove()
+    },
+  }
 }
 
-async function* zeros(size: number) {
-  yield Buffer.alloc(size)
-}
-
-async function* failing() {
-  yield Buffer.from('content')
-  throw new Error('The client left.')
-}
-
-async function drafts(root: string): Promise<string[]> {
-  return readdir(join(root, 'tmp'))
-}
-
-async function modeOf(path: string): Promise<number> {
-  return (await stat(path)).mode & 0o777
-}
-
-async function openFilesIn(root: string): Promise<string[]> {
-  const descriptors = await readdir('/proc/self/fd')
-  const paths = await Promise.all(
-    // The descriptor that read the folder itself is closed by now.
-    descriptors.map((descriptor) => readlink(`/proc/self/fd/${descriptor}`).catch(() => '')),
-  )
-  return paths.filter((path) => path.startsWith(root))
+async function* pieces(content: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size)
 }

@@ -31,5 +31,7 @@ export function createMemoryDriver(): BlobDriver {
     },
 
     async check() {},
+    async tidy() {},
+    async close() {},
   }
 }

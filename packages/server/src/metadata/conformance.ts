@@ -303,9 +303,9 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
     describe('a loose blob', () => {
       it('is left alone until its time and then taken, in the order of ids', async () => {
-        await store.addLooseBlob({ blob_id: 'c', sweep_after: now })
-        await store.addLooseBlob({ blob_id: 'a', sweep_after: now - 1 })
-        await store.addLooseBlob({ blob_id: 'b', sweep_after: now + 1 })
+        await store.addLooseBlobs({ blob_ids: ['c'], sweep_after: now })
+        await store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now - 1 })
+        await store.addLooseBlobs({ blob_ids: ['b'], sweep_after: now + 1 })
         expect(await store.takeSweepableBlobs({ now, after_id: '', limit: 10 })).toEqual(['a', 'c'])
       })
 
@@ -388,7 +388,9 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
       it('has an id that is not listed twice', async () => {
         await loosen(store, ['a'])
-        await expect(store.addLooseBlob({ blob_id: 'a', sweep_after: farAway })).rejects.toThrow()
+        await expect(
+          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: farAway }),
+        ).rejects.toThrow()
       })
     })
 
@@ -466,7 +468,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await loosen(store, ['taken'])
         const ids = ['a', 'b', 'taken', 'c', 'd']
         const outcomes = await Promise.allSettled(
-          ids.map((blob_id) => store.addLooseBlob({ blob_id, sweep_after: farAway })),
+          ids.map((blob_id) => store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: farAway })),
         )
         expect(outcomes.map(({ status }) => status)).toEqual([
           'fulfilled',
@@ -480,7 +482,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
       it('take effect in the order in which they are made', async () => {
         const [, outcome, , taken] = await Promise.all([
-          store.addLooseBlob({ blob_id: 'blob-f1', sweep_after: farAway }),
+          store.addLooseBlobs({ blob_ids: ['blob-f1'], sweep_after: farAway }),
           store.addFile({ file: newFile('f1'), quota_bytes: 100 }),
           store.deleteFile({ project_id, id: 'f1', now }),
           store.takeSweepableBlobs({ now, after_id: '', limit: 10 }),
@@ -498,7 +500,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
       it('fail with an error that tells why', async () => {
         await loosen(store, ['a'])
-        const again = store.addLooseBlob({ blob_id: 'a', sweep_after: now })
+        const again = store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now })
         await expect(again).rejects.toThrow(/unique/i)
       })
     })
@@ -518,7 +520,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         const { store } = opened
         await store.hasApiKey({ project_id })
         const begun = [
-          store.addLooseBlob({ blob_id: 'a', sweep_after: now }),
+          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now }),
           store.hasApiKey({ project_id }),
           store.findUsedBytes(owner),
           store.check(),
@@ -536,7 +538,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await store.findUsedBytes(owner)
         await store.close()
         for (const call of [
-          store.addLooseBlob({ blob_id: 'a', sweep_after: now }),
+          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now }),
           store.findUsedBytes(owner),
           store.check(),
         ]) {
@@ -607,7 +609,7 @@ function rowOf({ segments, organization_id, project_id, ...row }: NewFile): File
 
 async function loosen(store: MetadataStore, blobs: readonly string[]): Promise<void> {
   await Promise.all(
-    blobs.map((blob_id) => store.addLooseBlob({ blob_id, sweep_after: farAway - 1 })),
+    blobs.map((blob_id) => store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: farAway - 1 })),
   )
 }
 

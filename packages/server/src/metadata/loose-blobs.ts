@@ -2,12 +2,13 @@
 
 import type { Database } from './tables.ts'
 
-/** Lists a blob that is about to be written; the sweep leaves it alone until `sweep_after`. */
-export async function addLooseBlob(
+/** Lists blobs that are to be written; the sweep leaves them alone until `sweep_after`. */
+export async function addLooseBlobs(
   db: Database,
-  { blob_id, sweep_after }: { blob_id: string; sweep_after: number },
+  { blob_ids, sweep_after }: { blob_ids: readonly string[]; sweep_after: number },
 ): Promise<void> {
-  await db.insertInto('loose_blobs').values({ blob_id, sweep_after }).execute()
+  const rows = blob_ids.map((blob_id) => ({ blob_id, sweep_after }))
+  await db.insertInto('loose_blobs').values(rows).execute()
 }
 
 /** Takes a blob so that no file can hold it any more; `false` if it is held or gone. */

@@ -25,7 +25,7 @@ export const writes = {
   deleteFile: files.deleteFile,
   deleteExpiredFiles: files.deleteExpiredFiles,
   forgetDeletedFiles: files.forgetDeletedFiles,
-  addLooseBlob: looseBlobs.addLooseBlob,
+  addLooseBlobs: looseBlobs.addLooseBlobs,
   takeLooseBlob: looseBlobs.takeLooseBlob,
   takeSweepableBlobs: looseBlobs.takeSweepableBlobs,
   forgetLooseBlob: looseBlobs.forgetLooseBlob,
@@ -34,7 +34,9 @@ export const writes = {
   setApiKey: owners.setApiKey,
 }
 
-type Operations = typeof reads & typeof writes
+const operations = { ...reads, ...writes }
+
+type Operations = typeof operations
 export type OperationName = keyof Operations
 
 type Call<Operation> = Operation extends (db: Database, ...args: infer Args) => infer Result
@@ -65,9 +67,9 @@ export function createCalls(
 export async function runOperation(
   db: Database,
   name: OperationName,
-  args: unknown[],
+  args: readonly unknown[],
 ): Promise<unknown> {
-  const operation = { ...reads, ...writes }[name] as (db: Database, ...args: unknown[]) => unknown
+  const operation = operations[name] as (db: Database, ...args: readonly unknown[]) => unknown
   return operation(db, ...args)
 }
 

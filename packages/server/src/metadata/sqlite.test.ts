@@ -33,7 +33,7 @@ describe('a database file', () => {
     await add(before, newFile('f1'))
     await add(before, newFile('f2'))
     await before.deleteFile({ project_id, id: 'f2', now })
-    await before.addLooseBlob({ blob_id: 'loose', sweep_after: now })
+    await before.addLooseBlobs({ blob_ids: ['loose'], sweep_after: now })
     const place = await before.findFilePosition({ project_id, id: 'f2' })
     await before.close()
 
@@ -195,7 +195,7 @@ function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
 }
 
 async function add(store: MetadataStore, file: NewFile, quota_bytes = 1000): Promise<void> {
-  await store.addLooseBlob({ blob_id: `blob-${file.id}`, sweep_after: now })
+  await store.addLooseBlobs({ blob_ids: [`blob-${file.id}`], sweep_after: now })
   expect(await store.addFile({ file, quota_bytes })).toBe('added')
 }
 

@@ -106,6 +106,8 @@ export function createFiles(needs: FilesNeeds): Files {
   return {
     async refuseEarly({ organization_id }, leastBytes) {
       if (leastBytes > maxFileBytes) throw fileTooLarge(maxFileBytes)
+      // Nothing is known of a small file or of a body without a length; the commit will tell.
+      if (leastBytes === 0) return
       const used = await metadata.findUsedBytes({ organization_id })
       if (used + leastBytes > organizationQuotaBytes) throw quotaExceeded(organizationQuotaBytes)
     },

@@ -3,6 +3,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import { type Access, createAccess } from './access.ts'
+import { createBlobIds } from './blob-ids.ts'
 import type { Clock } from './clock.ts'
 import { createFiles, type FileSettings, type Files } from './files.ts'
 import type { Ids } from './ids.ts'
@@ -39,11 +40,12 @@ export function createService({
   settings,
 }: ServiceNeeds): Service {
   const removal = createRemoval({ metadata, blobs, log })
-  const staging = createStaging({ metadata, blobs, clock, ids, removal })
+  const blobIds = createBlobIds({ metadata, clock, ids })
+  const staging = createStaging({ blobs, blobIds, removal })
   return {
     access: createAccess({ metadata }),
     files: createFiles({ metadata, blobs, staging, removal, clock, ids, settings }),
-    sweep: createSweep({ metadata, removal, staging, clock }),
+    sweep: createSweep({ metadata, blobs, removal, staging, clock }),
     async check() {
       await Promise.all([metadata.check(), blobs.check()])
     },

@@ -3,14 +3,9 @@
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { createEncodingWatch, type TextEncoding } from '../content-rules/text-encoding.ts'
-import type { MetadataStore } from '../metadata/metadata-store.ts'
-import type { Clock } from './clock.ts'
+import type { BlobIds } from './blob-ids.ts'
 import { fileTooLarge } from './errors.ts'
-import type { Ids } from './ids.ts'
 import type { Removal } from './removal.ts'
-
-/** Seconds after which the sweep takes what no upload of this process is writing any more. */
-const stagingSeconds = 24 * 3600
 
 /** Content that is durable but belongs to no file yet; disposing of it removes the bytes. */
 export interface StagedContent extends AsyncDisposable {
@@ -35,14 +30,12 @@ export interface Staging {
 }
 
 export interface StagingNeeds {
-  readonly metadata: MetadataStore
   readonly blobs: BlobStore
-  readonly clock: Clock
-  readonly ids: Ids
+  readonly blobIds: BlobIds
   readonly removal: Removal
 }
 
-export function createStaging({ metadata, blobs, clock, ids, removal }: StagingNeeds): Staging {
+export function createStaging({ blobs, blobIds, removal }: StagingNeeds): Staging {
   const unsettled = new Map<string, Promise<void>>()
 
   /** @returns what says that the blob is kept or removed. */
@@ -57,11 +50,10 @@ export function createStaging({ metadata, blobs, clock, ids, removal }: StagingN
 
   return {
     async stage(source, { maxBytes }) {
-      const blob_id = ids.blob()
+      const blob_id = await blobIds.next()
       const encoding = createEncodingWatch()
       const settle = begin(blob_id)
       try {
-        await metadata.addLooseBlob({ blob_id, sweep_after: clock.now() + stagingSeconds })
         const written = await blobs.write(blob_id, encoding.watch(source), { maxBytes })
         let kept = false
         return {

@@ -6,6 +6,7 @@ import { createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import type { Caller } from './access.ts'
+import type { BlobIds } from './blob-ids.ts'
 import { createFiles } from './files.ts'
 import { createIds } from './ids.ts'
 import { createRemoval } from './removal.ts'
@@ -212,12 +213,19 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const errors: object[] = []
   const log = { info() {}, warn() {}, error: (context: object) => void errors.push(context) }
   const removal = createRemoval({ metadata, blobs, log })
-  const staging = createStaging({ metadata, blobs, clock, ids, removal })
+  const blobIds: BlobIds = {
+    async next() {
+      const id = ids.blob()
+      await metadata.addLooseBlobs({ blob_ids: [id], sweep_after: clock.now() + day })
+      return id
+    },
+  }
+  const staging = createStaging({ blobs, blobIds, removal })
   const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
   const files = createFiles({ metadata, blobs, staging, removal, clock, ids, settings })
-  const sweep = createSweep({ metadata, removal, staging, clock })
+  const sweep = createSweep({ metadata, blobs, removal, staging, clock })
   // Of another process nobody knows what it is writing.
-  const elsewhere = createStaging({ metadata, blobs, clock, ids, removal })
+  const elsewhere = createStaging({ blobs, blobIds, removal })
 
   /** An upload that neither became a file nor was discarded, as a crash leaves it. */
   async function stage(content: string): Promise<StagedContent> {

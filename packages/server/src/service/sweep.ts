@@ -1,5 +1,6 @@
 /** The timed work that keeps the promises of time: expired files go, and bytes nothing holds. */
 
+import type { BlobStore } from '../blobs/blob-store.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Clock } from './clock.ts'
 import type { Removal } from './removal.ts'
@@ -18,12 +19,13 @@ export interface Sweep {
 
 export interface SweepNeeds {
   readonly metadata: MetadataStore
+  readonly blobs: Pick<BlobStore, 'tidy'>
   readonly removal: Removal
   readonly staging: Pick<Staging, 'underWay'>
   readonly clock: Clock
 }
 
-export function createSweep({ metadata, removal, staging, clock }: SweepNeeds): Sweep {
+export function createSweep({ metadata, blobs, removal, staging, clock }: SweepNeeds): Sweep {
   async function deleteExpiredFiles(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const deleted = await metadata.deleteExpiredFiles({ now: clock.now(), limit: batch })
@@ -51,6 +53,7 @@ export function createSweep({ metadata, removal, staging, clock }: SweepNeeds): 
       await deleteExpiredFiles(signal)
       await removeLooseBlobs(signal)
       await metadata.forgetDeletedFiles({ deleted_before: clock.now() - rememberDeletedSeconds })
+      await blobs.tidy()
     },
   }
 }

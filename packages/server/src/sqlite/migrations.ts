@@ -1,13 +1,13 @@
 /** Brings a SQLite database to the schema of this version: numbered files, each run once. */
 
 import { readdirSync, readFileSync } from 'node:fs'
-import type { SqliteConnection } from './sqlite-connection.ts'
+import type { SqliteConnection } from './connection.ts'
 
-// The same place seen from src/metadata and from dist/metadata.
-const folder = new URL('../../migrations/sqlite/', import.meta.url)
-
-/** @throws if the database was written by a newer Coffer, whose schema this one does not know. */
-export function migrateSqlite(connection: SqliteConnection): void {
+/**
+ * @param folder of the migrations, in the order of their names.
+ * @throws if the database was written by a newer Coffer, whose schema this one does not know.
+ */
+export function migrateSqlite(connection: SqliteConnection, folder: URL): void {
   const files = readdirSync(folder).sort()
   const done = Number(connection.pragma('user_version'))
   if (done > files.length) {

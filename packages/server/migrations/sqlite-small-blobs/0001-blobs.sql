@@ -1,0 +1,5 @@
+create table blobs (
+  number integer primary key,
+  id text not null unique,
+  content blob not null
+) strict;

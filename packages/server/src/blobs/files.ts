@@ -1,0 +1,173 @@
+/**
+ * Blobs as files of one folder, in the write order of docs/reliability.md: temporary file, sync,
+ * link, folder sync.
+ */
+
+import { constants } from 'node:fs'
+import { access, type FileHandle, link, mkdir, open, readdir, rm, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { BlobDriver } from './blob-driver.ts'
+import { BlobError } from './blob-error.ts'
+import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
+
+const MiB = 1024 * 1024
+/** Gathered before a write call; the bytes of one upload in memory are about this many. */
+const writeBytes = MiB
+/** However small they are: a client may send its bytes one by one. */
+const writePieces = 1024
+/** As large as reads must be to match sendfile on loopback (measured: 64 KiB is a third of it). */
+const readBytes = MiB / 2
+/** Synced on the way, so that the last sync is short and a failing disk is noticed early. */
+const syncBytes = 64 * MiB
+
+/** Opens the folder `root`, makes what is missing of it and clears interrupted writes. */
+export async function openFilesDriver(root: string): Promise<BlobDriver> {
+  const temporary = join(root, 'tmp')
+  await prepare(root, temporary)
+  const folders = createFolderSync()
+  const pathOf = (id: string) => join(root, id.slice(0, 2), id)
+
+  async function publish(draft: string, id: string): Promise<void> {
+    const path = pathOf(id)
+    // Unlike a rename, a link refuses to replace an existing blob.
+    await link(draft, path).catch((error: unknown) => {
+      throw isSystemError(error, 'EEXIST') ? exists(id, error) : error
+    })
+    try {
+      await folders.sync(dirname(path))
+    } catch (error) {
+      await unlink(path)
+      throw error
+    }
+  }
+
+  return {
+    async write(id, source) {
+      const draft = join(temporary, id)
+      const handle = await createFile(draft, id)
+      try {
+        try {
+          await writeDurably(handle, source)
+        } finally {
+          await handle.close()
+        }
+        await publish(draft, id)
+      } finally {
+        await unlink(draft)
+      }
+    },
+
+    async *read(id, { start, end }) {
+      await using handle = await openBlob(pathOf(id), id)
+      for (let position = start; position < end; ) {
+        const length = Math.min(readBytes, end - position)
+        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(length), {
+          position,
+        })
+        if (bytesRead === 0) {
+          throw new BlobError('unavailable', `Blob ${id} ends at byte ${position}.`)
+        }
+        position += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
+    },
+
+    async delete(id) {
+      const path = pathOf(id)
+      await rm(path, { force: true })
+      // Until the folder is synced a power cut may bring the blob back, with nothing left to tell
+      // that it should go.
+      await folders.sync(dirname(path))
+    },
+
+    async check() {
+      await access(temporary, constants.W_OK)
+    },
+    async tidy() {},
+    async close() {},
+  }
+}
+
+async function prepare(root: string, temporary: string): Promise<void> {
+  await makeFolder(temporary)
+  // All folders that blobs can fall into exist from the start: none is made while an upload waits.
+  const existing = new Set(await readdir(root))
+  for (let prefix = 0; prefix < 256; prefix += 1) {
+    const name = prefix.toString(16).padStart(2, '0')
+    if (!existing.has(name)) await mkdir(join(root, name), { mode: 0o700 })
+  }
+  await flushFolder(root)
+  for (const stray of await readdir(temporary)) await unlink(join(temporary, stray))
+}
+
+async function createFile(path: string, id: string): Promise<FileHandle> {
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants
+  try {
+    return await open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600)
+  } catch (error) {
+    throw isSystemError(error, 'EEXIST') ? exists(id, error) : error
+  }
+}
+
+/** @throws the source's error, or that of the file system; a failed sync is never tried again. */
+async function writeDurably(handle: FileHandle, source: AsyncIterable<Uint8Array>): Promise<void> {
+  let pieces: Uint8Array[] = []
+  let gathered = 0
+  let written = 0
+  let synced = 0
+  for await (const piece of source) {
+    pieces.push(piece)
+    gathered += piece.length
+    if (gathered < writeBytes && pieces.length < writePieces) continue
+    written += await writeWhole(handle, pieces)
+    pieces = []
+    gathered = 0
+    if (written - synced < syncBytes) continue
+    await handle.datasync()
+    synced = written
+  }
+  written += await writeWhole(handle, pieces)
+  await handle.datasync()
+  const { size } = await handle.stat()
+  if (size !== written) throw new Error(`The file has ${size} bytes, not the ${written} written.`)
+}
+
+/** Writes all of `pieces`: a call may take fewer bytes than it was given, without an error. */
+async function writeWhole(handle: FileHandle, pieces: Uint8Array[]): Promise<number> {
+  let total = 0
+  let left = pieces.filter((piece) => piece.length > 0)
+  while (left.length > 0) {
+    const { bytesWritten } = await handle.writev(left)
+    total += bytesWritten
+    left = withoutFirst(left, bytesWritten)
+  }
+  return total
+}
+
+function withoutFirst(pieces: Uint8Array[], bytes: number): Uint8Array[] {
+  let passed = 0
+  const from = pieces.findIndex((piece) => {
+    passed += piece.length
+    return passed > bytes
+  })
+  if (from === -1) return []
+  const [first, ...rest] = pieces.slice(from)
+  return first === undefined ? [] : [first.subarray(first.length - (passed - bytes)), ...rest]
+}
+
+async function openBlob(path: string, id: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (cause) {
+    if (!isSystemError(cause, 'ENOENT')) throw cause
+    throw new BlobError('not-found', `Blob ${id} does not exist.`, { cause })
+  }
+}
+
+function exists(id: string, cause: unknown): BlobError {
+  return new BlobError('exists', `Blob ${id} exists.`, { cause })
+}
+
+function isSystemError(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

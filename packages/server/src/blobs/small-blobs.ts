@@ -1,0 +1,64 @@
+/**
+ * Blobs as rows of a SQLite database, committed in groups. A small blob costs a share of a commit
+ * there, instead of a file with three syncs of its own.
+ */
+
+import { openSqliteConnection } from '../sqlite/connection.ts'
+import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
+import { BlobError } from './blob-error.ts'
+
+export interface SmallBlobs {
+  /** Stores a blob durably. @throws BlobError `exists` */
+  add(id: string, content: Uint8Array): Promise<void>
+  /** The content, in a buffer of its own. */
+  find(id: string): Uint8Array | undefined
+  /** Removes a blob durably; its bytes may stay readable in the database until `tidy`. */
+  remove(id: string): Promise<void>
+  /** Rejects if the database could not commit now. */
+  check(): Promise<void>
+  /** Gives back the room of removed blobs and makes their bytes unreadable. */
+  tidy(): Promise<void>
+  close(): Promise<void>
+}
+
+// The same place seen from src/blobs and from dist/blobs.
+const migrations = new URL('../../migrations/sqlite-small-blobs/', import.meta.url)
+
+/** Opens or makes the database at `path`, which belongs to one process at a time. */
+export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
+  const operations = siblingModule('small-blob-operations', import.meta.url)
+  const writer = await startSqliteWriter({ path, operations, migrations })
+  const reader = openSqliteConnection(path, { readOnly: true })
+  const select = reader.prepare('select content from blobs where id = ?')
+  // Perhaps by the process before this one, which ended before it tidied.
+  let hasRemoved = true
+
+  return {
+    async add(id, content) {
+      const added = await writer.run('add', [id, content])
+      if (added !== true) throw new BlobError('exists', `Blob ${id} exists.`)
+    },
+    find(id) {
+      const content = select.get(id)?.['content']
+      return content instanceof Uint8Array ? content : undefined
+    },
+    async remove(id) {
+      hasRemoved = true
+      await writer.run('remove', [id])
+    },
+    async check() {
+      await writer.run('check', [])
+    },
+    async tidy() {
+      if (!hasRemoved) return
+      hasRemoved = false
+      while ((await writer.run('vacuum', [])) === true);
+      await writer.checkpoint()
+    },
+    async close() {
+      // The last connection to close folds the log into the database; it must be the writer's.
+      reader[Symbol.dispose]()
+      await writer.close()
+    },
+  }
+}
