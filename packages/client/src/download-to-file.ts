@@ -65,7 +65,7 @@ interface Draft {
 /** What an earlier call has left of a download to this path. */
 async function findDraft(path: string): Promise<Draft | undefined> {
   const folder = dirname(path)
-  const prefix = `.${basename(path)}.`
+  const prefix = draftPrefix(path)
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix) || !name.endsWith(suffix)) continue
     const encoded = name.slice(prefix.length, -suffix.length)
@@ -76,6 +76,13 @@ async function findDraft(path: string): Promise<Draft | undefined> {
     return { path: join(folder, name), etag, bytes: size }
   }
   return undefined
+}
+
+/** A hash in place of a long name, which has no room for more: file systems allow 255 bytes. */
+function draftPrefix(path: string): string {
+  const name = basename(path)
+  if (Buffer.byteLength(name) <= 100) return `.${name}.`
+  return `.${createHash('sha256').update(name).digest('base64url')}.`
 }
 
 async function openRest(
@@ -108,7 +115,7 @@ async function receive(
   onReceived: (position: number) => void,
 ): Promise<string> {
   const name = Buffer.from(content.etag ?? '').toString('base64url')
-  const draft = join(dirname(path), `.${basename(path)}.${name}${suffix}`)
+  const draft = join(dirname(path), `${draftPrefix(path)}${name}${suffix}`)
   if (begun !== undefined && begun.path !== draft) await rm(begun.path, { force: true })
   const hash = createHash('sha256')
   if (content.start > 0) await pipeline(createReadStream(draft), hash, { end: false })

@@ -67,6 +67,17 @@ describe.concurrent('downloadToFile', () => {
     expect(told.at(-1)).toEqual([content.length, content.length])
   })
 
+  it('writes a file whose name is as long as a file system takes', async () => {
+    const server = makeTenant()
+    await using folder = await makeFolder()
+    const { id } = await server.create(content)
+    for (const name of ['a'.repeat(255), 'é'.repeat(127)]) {
+      await downloadToFile(apiOf(server), id, folder.in(name))
+      expect(await readFile(folder.in(name))).toEqual(content)
+    }
+    expect(await folder.names()).toHaveLength(2)
+  })
+
   it('writes an empty file', async () => {
     const server = makeTenant()
     await using folder = await makeFolder()
