@@ -55,6 +55,12 @@ export const problems = {
     wireCode: 'insufficient_storage',
     retry: false,
   },
+  content_damaged: {
+    status: 500,
+    type: 'server_error',
+    wireCode: 'file_content_unavailable',
+    retry: false,
+  },
   service_unavailable: { status: 503, type: 'server_error', wireCode: null, retry: true },
   server_error: { status: 500, type: 'server_error', wireCode: null, retry: true },
 } as const satisfies Record<string, ProblemRow>

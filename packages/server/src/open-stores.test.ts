@@ -41,7 +41,7 @@ describe('stores', () => {
     const noFolder = join(folder.path, 'file')
     await writeFile(noFolder, '')
     await expect(openStores(configOf(rows, noFolder))).rejects.toThrow('EEXIST')
-    expect((await readdir(rows)).sort()).toEqual(['LOCK', 'coffer.db'])
+    expect((await readdir(rows)).sort()).toEqual(['LOCK', 'coffer.db', 'coffer.db-ballast'])
     await using _stores = await openStores(configOf(rows, join(folder.path, 'blobs')))
   })
 

@@ -5,10 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
 import { createApp } from './http/app.ts'
+import { createMetrics } from './http/metrics.ts'
 import { openStores } from './open-stores.ts'
 import { type Clock, systemClock } from './service/clock.ts'
 import { createIds } from './service/ids.ts'
-import { createService } from './service/service.ts'
+import { openService } from './service/service.ts'
 import { setUp } from './service/setup.ts'
 import type { Sweep } from './service/sweep.ts'
 
@@ -37,11 +38,11 @@ export async function serve(
   await using started = new AsyncDisposableStack()
   const stores = started.use(await openStores(config))
   const ids = createIds(randomBytes)
-  const service = createService({ ...stores, clock, ids, log: logger, settings: config })
-  // This process has the store for itself, so whoever was writing these blobs is gone.
-  await stores.metadata.abandonLooseBlobs()
+  const metrics = createMetrics()
+  const needs = { ...stores, clock, ids, log: logger, measures: metrics }
+  const service = await openService({ ...needs, settings: config })
   const sweeping = new AbortController()
-  const app = await createApp({ service, logger, idleSeconds: config.idleSeconds })
+  const app = await createApp({ service, logger, metrics, idleSeconds: config.idleSeconds })
   started.defer(() => app.close())
   const url = await listen(app, config.listen)
   // Only now, as a key that was made but never shown would be lost.

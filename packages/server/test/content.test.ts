@@ -541,15 +541,24 @@ describe('content that the disk has lost', () => {
     expect((await bytesOf(response)).equals(large.subarray(0, 2 * MiB))).toBe(true)
   })
 
-  it('is answered 503 if not even its first byte can be read', async () => {
+  it('is answered 500 if not even its first byte can be read, and the file tells', async () => {
     const client = server.addTenant()
     const { id } = await client.create(large)
     await truncate(blobOf(id), 2 * MiB)
     const response = await download(client, id, { range: `bytes=${2 * MiB}-` })
     expect(response.headers.get('content-disposition')).toBeNull()
-    expect(await readRefusal(response)).toEqual(
-      failure(503, 'The server cannot reach its storage now. Please try again later.'),
-    )
+    expect(response.headers.get('x-should-retry')).toBe('false')
+    expect(await readRefusal(response)).toEqual({
+      ...failure(
+        500,
+        'The content of this file is damaged in the storage, so it is not given out.',
+      ),
+      code: 'file_content_unavailable',
+    })
+    expect(await (await client.fetch(`/v1/files/${id}`)).json()).toMatchObject({
+      status: 'error',
+      status_details: 'The content is damaged in the storage.',
+    })
   })
 
   it('is answered 500 if it is gone altogether', async () => {

@@ -14,6 +14,10 @@ const server = await startServer({
 })
 afterAll(() => server[Symbol.asyncDispose]())
 
+/** Here the size of a file is reached before the quota is. */
+const roomy = await startServer({ settings: { COFFER_MAX_FILE_BYTES: String(MiB) } })
+afterAll(() => roomy[Symbol.asyncDispose]())
+
 const multipart = 'Content-Type: multipart/form-data; boundary=cut-here'
 const purpose = fieldPart('purpose', 'user_data')
 const wrongKey = 'sk-wrong-0123456789'
@@ -43,7 +47,7 @@ describe('a client that is still sending 64 MiB', () => {
   }
   const refusals = {
     'a wrong key': { key: wrongKey, seen: keyRefused },
-    'too large a file': { key: server.apiKey, seen: tooLarge },
+    'too large a file': { key: roomy.apiKey, seen: tooLarge },
   }
 
   it.each([
@@ -53,9 +57,9 @@ describe('a client that is still sending 64 MiB', () => {
     ['chunks', 'too large a file'],
   ] as const)('with %s sees each time that it is refused for %s', async (framing, fault) => {
     const { key, seen } = refusals[fault]
-    const before = await server.stored()
+    const before = await roomy.stored()
     for (let round = 0; round < 10; round += 1) {
-      const response = await server.fetch('/v1/files', {
+      const response = await roomy.fetch('/v1/files', {
         ...framings[framing](),
         method: 'POST',
         headers: {
@@ -65,7 +69,7 @@ describe('a client that is still sending 64 MiB', () => {
       })
       expect(await readRefusal(response)).toEqual(seen)
     }
-    expect(await server.stored()).toEqual(before)
+    expect(await roomy.stored()).toEqual(before)
   })
 })
 
@@ -178,13 +182,30 @@ describe('a body that does not say its length', () => {
   const most = begin.subarray(0, begin.lastIndexOf('\r\n--cut-here--'))
 
   it('is refused at the first byte over the limit', async () => {
-    const before = await server.stored()
-    const connection = await server.connect()
-    connection.write(createHead(server.addTenant().apiKey, multipart, 'Transfer-Encoding: chunked'))
+    const before = await roomy.stored()
+    const connection = await roomy.connect()
+    connection.write(createHead(roomy.addTenant().apiKey, multipart, 'Transfer-Encoding: chunked'))
     connection.write(`${most.length.toString(16)}\r\n`, most, '\r\n')
     connection.write('1\r\nx\r\n')
     expect(await readRefusal(await connection.answer())).toEqual(tooLarge)
+    expect(await roomy.stored()).toEqual(before)
+  })
+})
+
+describe('a body without a length, of an organization that has little room left', () => {
+  it('is refused at the first byte over it, while the client still sends', async () => {
+    const client = server.addTenant()
+    await client.create(Buffer.alloc(500_000))
+    await client.create(Buffer.alloc(quota - 600_000))
+    const before = await server.stored()
+    const connection = await server.connect()
+    connection.write(createHead(client.apiKey, multipart, 'Transfer-Encoding: chunked'))
+    const begin = formBody('cut-here', [purpose, filePart(new Uint8Array(100_001))])
+    const most = begin.subarray(0, begin.lastIndexOf('\r\n--cut-here--'))
+    connection.write(`${most.length.toString(16)}\r\n`, most, '\r\n')
+    expect(await readRefusal(await connection.answer())).toEqual(overQuota)
     expect(await server.stored()).toEqual(before)
+    expect((await client.create(Buffer.alloc(100_000))).bytes).toBe(100_000)
   })
 })
 

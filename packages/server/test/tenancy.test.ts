@@ -274,7 +274,7 @@ function listed(answer: Answer, files: Tenant['files']): Answer {
 
 describe('every route of the router', () => {
   /** What anyone may ask, as the README says; all of it is the same for everyone. */
-  const open = ['/healthz', '/readyz', '/openapi.json', '/docs']
+  const open = ['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs']
 
   function isOpen({ method, url }: { method: string; url: string }): boolean {
     return ['GET', 'HEAD'].includes(method) && (open.includes(url) || url.startsWith('/docs/'))

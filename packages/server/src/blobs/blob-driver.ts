@@ -14,11 +14,17 @@ export interface BlobDriver {
   write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
   /**
    * Yields exactly the bytes of `range`, in pieces of at most one MiB. Each piece has a buffer of
-   * its own and belongs to who pulled it. Rejects with `not-found`, or `unavailable` if the blob ends before the range does.
+   * its own and belongs to who pulled it. Rejects with `not-found`, or `damaged` if the blob ends before the range does.
    */
   read(id: string, range: ByteRange): AsyncIterable<Uint8Array>
   /** Removes a blob durably; one that does not exist is a success. */
   delete(id: string): Promise<void>
+  /** The ids of all whole blobs that begin with `prefix`, two hexadecimal digits, in any order. */
+  list(prefix: string): AsyncIterable<string>
+  /** What stands beside the blobs and tells which store they are of; undefined if nothing does. */
+  readMark(): Promise<string | undefined>
+  /** Replaces the mark durably. */
+  writeMark(text: string): Promise<void>
   /** Rejects if blobs could not be written now. */
   check(): Promise<void>
   /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */

@@ -1,4 +1,10 @@
-export type BlobErrorCode = 'not-found' | 'exists' | 'too-large' | 'full' | 'unavailable'
+export type BlobErrorCode =
+  | 'not-found'
+  | 'damaged'
+  | 'exists'
+  | 'too-large'
+  | 'full'
+  | 'unavailable'
 
 /** What a blob store can refuse or fail at; an error of a write's own source passes unchanged. */
 export class BlobError extends Error {

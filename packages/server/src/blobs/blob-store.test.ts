@@ -18,10 +18,13 @@ describe('a blob store', () => {
     const store = createBlobStore(failingWith(cause))
     const expected = { name: 'BlobError', code, cause }
     await expect(store.write('aa01', content(), noLimit)).rejects.toMatchObject(expected)
-    await expect(firstOf(store.read('aa01', { start: 0, end: 1 }))).rejects.toMatchObject(expected)
+    await expect(firstOf(store.read(blob, { start: 0, end: 1 }))).rejects.toMatchObject(expected)
     await expect(store.delete('aa01')).rejects.toMatchObject(expected)
     await expect(store.check()).rejects.toMatchObject(expected)
     await expect(store.tidy()).rejects.toMatchObject(expected)
+    await expect(firstOf(store.list('aa'))).rejects.toMatchObject(expected)
+    await expect(store.readMark()).rejects.toMatchObject(expected)
+    await expect(store.writeMark('mark')).rejects.toMatchObject(expected)
   })
 
   it('calls a full database full', async () => {
@@ -42,7 +45,7 @@ describe('a blob store', () => {
     const error = new BlobError('exists', 'Blob aa01 exists.')
     const store = createBlobStore(failingWith(error))
     await expect(store.write('aa01', content(), noLimit)).rejects.toBe(error)
-    await expect(firstOf(store.read('aa01', { start: 0, end: 1 }))).rejects.toBe(error)
+    await expect(firstOf(store.read(blob, { start: 0, end: 1 }))).rejects.toBe(error)
     await expect(store.delete('aa01')).rejects.toBe(error)
     await expect(store.check()).rejects.toBe(error)
   })
@@ -86,17 +89,19 @@ describe('a blob store', () => {
         throw cause
       },
     })
-    const read = store.read('aa01', { start: 0, end: 7 })[Symbol.asyncIterator]()
+    const read = store.read(blob, { start: 0, end: 7 })[Symbol.asyncIterator]()
     expect(await read.next()).toMatchObject({ value: Buffer.from('con') })
     await expect(read.next()).rejects.toMatchObject({ code: 'unavailable', cause })
   })
 })
 
+const blob = { id: 'aa01', bytes: 1, checksums: new Uint8Array() }
+
 async function* content() {
   yield Buffer.from('content')
 }
 
-function firstOf(source: AsyncIterable<Uint8Array>): Promise<unknown> {
+function firstOf(source: AsyncIterable<unknown>): Promise<unknown> {
   return source[Symbol.asyncIterator]().next()
 }
 
@@ -117,6 +122,16 @@ function failingWith(error: Error): BlobDriver {
       throw error
     },
     async tidy() {
+      throw error
+    },
+    // biome-ignore lint/correctness/useYield: it fails before its first id.
+    async *list() {
+      throw error
+    },
+    async readMark() {
+      throw error
+    },
+    async writeMark() {
       throw error
     },
     async close() {},

@@ -1,13 +1,25 @@
 /** Immutable bytes under an id: counted, bounded and hashed as they pass to a driver. */
 
 import { createHash } from 'node:crypto'
+import { isFull } from '../sqlite/faults.ts'
 import type { BlobDriver, ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
+import { blockBytes, checkBlocks, createBlockSums, wholeBlocks } from './block-sums.ts'
 
 export interface WrittenBlob {
   readonly bytes: number
   /** Of the whole content, in lower-case hexadecimal. */
   readonly sha256: string
+  /** Of its blocks, to be given back when it is read. */
+  readonly checksums: Uint8Array
+}
+
+/** A blob as its reader knows it. */
+export interface KnownBlob {
+  readonly id: string
+  readonly bytes: number
+  /** As `write` gave them; none where the blob was written before there were any. */
+  readonly checksums: Uint8Array
 }
 
 export interface BlobStore {
@@ -22,10 +34,21 @@ export interface BlobStore {
     source: AsyncIterable<Uint8Array>,
     options: { maxBytes: number },
   ): Promise<WrittenBlob>
-  /** @throws BlobError `not-found` or `unavailable`, when the first bytes are asked for or later. */
-  read(id: string, range: ByteRange): AsyncIterable<Uint8Array>
+  /**
+   * Yields the bytes of a range, of which each was found to be as it was written.
+   *
+   * @throws BlobError `not-found`, `damaged` or `unavailable`, when the first bytes are asked for or
+   *   later.
+   */
+  read(blob: KnownBlob, range: ByteRange): AsyncIterable<Uint8Array>
   /** Removes a blob; one that does not exist is a success. */
   delete(id: string): Promise<void>
+  /** The ids of all blobs that begin with `prefix`, two hexadecimal digits, in any order. */
+  list(prefix: string): AsyncIterable<string>
+  /** What stands beside the blobs and tells which store they are of; undefined if nothing does. */
+  readMark(): Promise<string | undefined>
+  /** Replaces the mark durably. */
+  writeMark(text: string): Promise<void>
   /** @throws BlobError `unavailable` if blobs could not be written now. */
   check(): Promise<void>
   /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */
@@ -38,6 +61,7 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
   return {
     async write(id, source, { maxBytes }) {
       const digest = createHash('sha256')
+      const sums = createBlockSums()
       let bytes = 0
       let sourceFailed = false
 
@@ -49,6 +73,7 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
               throw new BlobError('too-large', `The content exceeds ${maxBytes} bytes.`)
             }
             digest.update(piece)
+            sums.add(piece)
             yield piece
           }
         } catch (error) {
@@ -62,21 +87,57 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
       } catch (error) {
         throw sourceFailed ? error : asBlobError(error)
       }
-      return { bytes, sha256: digest.digest('hex') }
+      return { bytes, sha256: digest.digest('hex'), checksums: sums.result() }
     },
 
-    async *read(id, range) {
+    async *read({ id, bytes, checksums }, range) {
       try {
-        yield* driver.read(id, range)
+        if (checksums.length === 0) yield* driver.read(id, range)
+        else yield* within(readChecked(driver, { id, bytes, checksums }, range), range)
       } catch (error) {
         throw asBlobError(error)
       }
     },
 
     delete: (id) => driver.delete(id).catch(rethrow),
+    async *list(prefix) {
+      try {
+        yield* driver.list(prefix)
+      } catch (error) {
+        throw asBlobError(error)
+      }
+    },
+    readMark: () => driver.readMark().catch(rethrow),
+    writeMark: (text) => driver.writeMark(text).catch(rethrow),
     check: () => driver.check().catch(rethrow),
     tidy: () => driver.tidy().catch(rethrow),
     close: () => driver.close(),
+  }
+}
+
+function readChecked(
+  driver: BlobDriver,
+  { id, bytes, checksums }: KnownBlob,
+  range: ByteRange,
+): AsyncIterable<Uint8Array> {
+  if (range.end > bytes) throw new BlobError('damaged', `Blob ${id} has ${bytes} bytes.`)
+  const blocks = wholeBlocks(range, bytes)
+  const first = blocks.start / blockBytes
+  return checkBlocks(driver.read(id, blocks), { id, sums: checksums, first })
+}
+
+/** Of pieces that begin with the block of the range's first byte, what lies in the range. */
+async function* within(
+  pieces: AsyncIterable<Uint8Array>,
+  { start, end }: ByteRange,
+): AsyncGenerator<Uint8Array> {
+  let skip = start % blockBytes
+  let left = end - start
+  for await (const piece of pieces) {
+    const wanted = piece.subarray(skip, skip + left)
+    skip = Math.max(0, skip - piece.length)
+    left -= wanted.length
+    if (wanted.length > 0) yield wanted
   }
 }
 
@@ -86,17 +147,8 @@ function rethrow(error: unknown): never {
 
 function asBlobError(cause: unknown): BlobError {
   if (cause instanceof BlobError) return cause
-  if (saysFull(cause)) {
+  if (isFull(cause)) {
     return new BlobError('full', 'The blob store is full.', { cause })
   }
   return new BlobError('unavailable', 'The blob store does not work now.', { cause })
-}
-
-const sqliteFull = 13
-
-/** Of the file system, or of SQLite. */
-function saysFull(cause: unknown): boolean {
-  if (!(cause instanceof Error)) return false
-  if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) return true
-  return 'errcode' in cause && cause.errcode === sqliteFull
 }

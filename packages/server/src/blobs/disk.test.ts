@@ -110,7 +110,11 @@ async function openDisk() {
       store = createBlobStore(await openDiskDriver(folder.path))
     },
     async read(id: string, end: number) {
-      return Buffer.concat(await Array.fromAsync(store.read(id, { start: 0, end })))
+      return Buffer.concat(
+        await Array.fromAsync(
+          store.read({ id, bytes: end, checksums: new Uint8Array() }, { start: 0, end }),
+        ),
+      )
     },
     async files() {
       return (await entries()).filter((entry) => entry.isFile()).map(({ name }) => name)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { BlobDriver, ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
 import { openFilesDriver } from './files.ts'
+import { createRoom } from './room.ts'
 import { openSmallBlobs } from './small-blobs.ts'
 
 const KiB = 1024
@@ -16,11 +17,13 @@ const smallBytes = 16 * KiB
  * belongs to one process at a time, which the opener sees to.
  */
 export async function openDiskDriver(root: string): Promise<BlobDriver> {
-  const files = await openFilesDriver(root)
+  const room = createRoom(root)
+  const files = await openFilesDriver(root, room)
   const small = await openSmallBlobs(join(root, 'small-blobs.db'))
 
   return {
     async write(id, source) {
+      await room.require()
       const pieces = source[Symbol.asyncIterator]()
       try {
         const { beginning, next } = await pullBeginning(pieces)
@@ -42,7 +45,15 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
       else await small.remove(id)
     },
 
+    async *list(prefix) {
+      yield* small.list(prefix)
+      yield* files.list(prefix)
+    },
+    readMark: () => files.readMark(),
+    writeMark: (text) => files.writeMark(text),
+
     async check() {
+      await room.require()
       await Promise.all([files.check(), small.check()])
     },
     tidy: () => small.tidy(),
@@ -78,7 +89,7 @@ async function* continued(
 
 function* piecesOf(id: string, content: Uint8Array, { start, end }: ByteRange) {
   if (end > content.length) {
-    throw new BlobError('unavailable', `Blob ${id} ends at byte ${content.length}.`)
+    throw new BlobError('damaged', `Blob ${id} ends at byte ${content.length}.`)
   }
   if (start < end) yield content.slice(start, end)
 }

@@ -15,6 +15,7 @@ import { describe, expect, it } from 'vitest'
 import { createBlobStore } from './blob-store.ts'
 import { describeBlobStore } from './conformance.ts'
 import { openFilesDriver } from './files.ts'
+import { createRoom } from './room.ts'
 
 const MiB = 1024 * 1024
 const noLimit = { maxBytes: Number.MAX_SAFE_INTEGER }
@@ -24,7 +25,7 @@ describeBlobStore('blobs on disk', {
   async open() {
     const folder = await makeFolder()
     return {
-      driver: await openFilesDriver(folder.path),
+      driver: await openDriver(folder.path),
       [Symbol.asyncDispose]: () => folder.remove(),
     }
   },
@@ -33,7 +34,7 @@ describeBlobStore('blobs on disk', {
 describe('the folder of blobs', () => {
   it('has all 256 folders that blobs can fall into, for the owner only', async () => {
     await using folder = await makeFolder()
-    await openFilesDriver(folder.path)
+    await openDriver(folder.path)
     const names = Array.from({ length: 256 }, (_, prefix) => prefix.toString(16).padStart(2, '0'))
     expect((await readdir(folder.path)).sort()).toEqual([...names, 'tmp'])
     for (const name of ['00', 'ff', 'tmp']) {
@@ -44,28 +45,28 @@ describe('the folder of blobs', () => {
   it('is made with the folders above it', async () => {
     await using folder = await makeFolder()
     const root = join(folder.path, 'a', 'b', 'blobs')
-    const store = createBlobStore(await openFilesDriver(root))
+    const store = createBlobStore(await openDriver(root))
     await store.write('aa01', content(), noLimit)
     expect(await modeOf(root)).toBe(0o700)
   })
 
   it('keeps its blobs when it is opened again, and what is missing of it is made', async () => {
     await using folder = await makeFolder()
-    await createBlobStore(await openFilesDriver(folder.path)).write('aa01', content(), noLimit)
+    await createBlobStore(await openDriver(folder.path)).write('aa01', content(), noLimit)
     await rm(join(folder.path, 'ab'), { recursive: true })
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await store.write('ab01', content(), noLimit)
     for (const id of ['aa01', 'ab01']) {
-      expect(await Array.fromAsync(store.read(id, { start: 0, end: 7 }))).toHaveLength(1)
+      expect(await Array.fromAsync(store.read(known(id), { start: 0, end: 7 }))).toHaveLength(1)
     }
   })
 
   it('is cleared of interrupted writes when it is opened again', async () => {
     await using folder = await makeFolder()
-    await openFilesDriver(folder.path)
+    await openDriver(folder.path)
     await writeFile(join(folder.path, 'tmp', 'aa01'), 'half of a bl')
     await writeFile(join(folder.path, 'tmp', 'aa02'), '')
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     expect(await drafts(folder.path)).toEqual([])
     await store.write('aa01', content(), noLimit)
     expect(await readFile(join(folder.path, 'aa', 'aa01'), 'utf8')).toBe('content')
@@ -75,7 +76,7 @@ describe('the folder of blobs', () => {
 describe('a blob on disk', () => {
   it('is a file under the first two letters of its id, for the owner only', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await store.write('c0ffee', content(), noLimit)
     const path = join(folder.path, 'c0', 'c0ffee')
     expect(await readFile(path, 'utf8')).toBe('content')
@@ -84,7 +85,7 @@ describe('a blob on disk', () => {
 
   it('stands only in the temporary folder until its source has ended', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     const seen: string[][] = []
     const look = async () => {
       seen.push(await drafts(folder.path), await readdir(join(folder.path, 'aa')))
@@ -101,7 +102,7 @@ describe('a blob on disk', () => {
 
   it('has one name once it is written', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await store.write('aa01', content(), noLimit)
     expect((await stat(join(folder.path, 'aa', 'aa01'))).nlink).toBe(1)
   })
@@ -110,26 +111,26 @@ describe('a blob on disk', () => {
     'that was cut to %i bytes fails to be read, and never just ends',
     async (left) => {
       await using folder = await makeFolder()
-      const store = createBlobStore(await openFilesDriver(folder.path))
+      const store = createBlobStore(await openDriver(folder.path))
       await store.write('aa01', zeros(2 * MiB), noLimit)
       await truncate(join(folder.path, 'aa', 'aa01'), left)
       let read = 0
       const reading = (async () => {
-        for await (const piece of store.read('aa01', { start: 0, end: 2 * MiB })) {
+        for await (const piece of store.read(known('aa01'), { start: 0, end: 2 * MiB })) {
           read += piece.length
         }
       })()
-      await expect(reading).rejects.toMatchObject({ name: 'BlobError', code: 'unavailable' })
+      await expect(reading).rejects.toMatchObject({ name: 'BlobError', code: 'damaged' })
       expect(read).toBe(left)
     },
   )
 
   it('is not read through a symbolic link', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await writeFile(join(folder.path, 'secret'), 'content')
     await symlink(join(folder.path, 'secret'), join(folder.path, 'aa', 'aa01'))
-    const reading = Array.fromAsync(store.read('aa01', { start: 0, end: 7 }))
+    const reading = Array.fromAsync(store.read(known('aa01'), { start: 0, end: 7 }))
     await expect(reading).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
@@ -137,7 +138,7 @@ describe('a blob on disk', () => {
 describe('a write to disk', () => {
   it('leaves no temporary file behind, however it ends', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await store.write('aa01', content(), noLimit)
     expect(await drafts(folder.path)).toEqual([])
 
@@ -154,7 +155,7 @@ describe('a write to disk', () => {
 
   it('says that the store does not work when its folder is gone, and leaves nothing', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await rm(join(folder.path, 'aa'), { recursive: true })
     const write = store.write('aa01', content(), noLimit)
     await expect(write).rejects.toMatchObject({
@@ -167,16 +168,16 @@ describe('a write to disk', () => {
   // The open files of a process can be seen only there.
   it.runIf(process.platform === 'linux')('and a read close their files', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await store.write('aa01', zeros(2 * MiB), noLimit)
     await expect(store.write('aa02', failing(), noLimit)).rejects.toThrow('The client left.')
-    for await (const _ of store.read('aa01', { start: 0, end: 2 * MiB })) {
+    for await (const _ of store.read(known('aa01'), { start: 0, end: 2 * MiB })) {
       expect(await openFilesIn(folder.path)).toEqual([join(folder.path, 'aa', 'aa01')])
       break
     }
-    await Array.fromAsync(store.read('aa01', { start: 0, end: 2 * MiB }))
-    const beyond = Array.fromAsync(store.read('aa01', { start: 0, end: 3 * MiB }))
-    await expect(beyond).rejects.toMatchObject({ code: 'unavailable' })
+    await Array.fromAsync(store.read(known('aa01'), { start: 0, end: 2 * MiB }))
+    const beyond = Array.fromAsync(store.read(known('aa01'), { start: 0, end: 3 * MiB }))
+    await expect(beyond).rejects.toMatchObject({ code: 'damaged' })
     expect(await openFilesIn(folder.path)).toEqual([])
   })
 })
@@ -184,13 +185,17 @@ describe('a write to disk', () => {
 describe('a check of blobs on disk', () => {
   it('fails when the temporary folder is gone', async () => {
     await using folder = await makeFolder()
-    const store = createBlobStore(await openFilesDriver(folder.path))
+    const store = createBlobStore(await openDriver(folder.path))
     await rm(join(folder.path, 'tmp'), { recursive: true })
     await expect(store.check()).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
 
 const makeFolder = () => mkdtempDisposable(join(tmpdir(), 'coffer-blobs-'))
+
+const openDriver = (root: string) => openFilesDriver(root, createRoom(root))
+
+const known = (id: string) => ({ id, bytes: 3 * MiB, checksums: new Uint8Array() })
 
 async function* content() {
   yield Buffer.from('content')

@@ -4,11 +4,23 @@
  */
 
 import { constants } from 'node:fs'
-import { access, type FileHandle, link, mkdir, open, readdir, rm, unlink } from 'node:fs/promises'
+import {
+  access,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  unlink,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { BlobDriver } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
 import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
+import type { Room } from './room.ts'
 
 const MiB = 1024 * 1024
 /** Gathered before a write call; the bytes of one upload in memory are about this many. */
@@ -21,10 +33,11 @@ const readBytes = MiB / 2
 const syncBytes = 64 * MiB
 
 /** Opens the folder `root`, makes what is missing of it and clears interrupted writes. */
-export async function openFilesDriver(root: string): Promise<BlobDriver> {
+export async function openFilesDriver(root: string, room: Room): Promise<BlobDriver> {
   const temporary = join(root, 'tmp')
   await prepare(root, temporary)
   const folders = createFolderSync()
+  const mark = join(root, 'STORE')
   const pathOf = (id: string) => join(root, id.slice(0, 2), id)
 
   async function publish(draft: string, id: string): Promise<void> {
@@ -47,7 +60,7 @@ export async function openFilesDriver(root: string): Promise<BlobDriver> {
       const handle = await createFile(draft, id)
       try {
         try {
-          await writeDurably(handle, source)
+          await writeDurably(handle, source, room)
         } finally {
           await handle.close()
         }
@@ -65,7 +78,7 @@ export async function openFilesDriver(root: string): Promise<BlobDriver> {
           position,
         })
         if (bytesRead === 0) {
-          throw new BlobError('unavailable', `Blob ${id} ends at byte ${position}.`)
+          throw new BlobError('damaged', `Blob ${id} ends at byte ${position}.`)
         }
         position += bytesRead
         yield buffer.subarray(0, bytesRead)
@@ -78,6 +91,28 @@ export async function openFilesDriver(root: string): Promise<BlobDriver> {
       // Until the folder is synced a power cut may bring the blob back, with nothing left to tell
       // that it should go.
       await folders.sync(dirname(path))
+    },
+
+    async *list(prefix) {
+      yield* await readdir(join(root, prefix))
+    },
+
+    async readMark() {
+      try {
+        return await readFile(mark, 'utf8')
+      } catch (error) {
+        if (isSystemError(error, 'ENOENT')) return undefined
+        throw error
+      }
+    },
+
+    async writeMark(text) {
+      const draft = join(temporary, 'STORE')
+      await using handle = await open(draft, 'w', 0o600)
+      await handle.writeFile(text)
+      await handle.datasync()
+      await rename(draft, mark)
+      await flushFolder(root)
     },
 
     async check() {
@@ -110,26 +145,33 @@ async function createFile(path: string, id: string): Promise<FileHandle> {
 }
 
 /** @throws the source's error, or that of the file system; a failed sync is never tried again. */
-async function writeDurably(handle: FileHandle, source: AsyncIterable<Uint8Array>): Promise<void> {
+async function writeDurably(
+  handle: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+  room: Room,
+): Promise<void> {
   let pieces: Uint8Array[] = []
   let gathered = 0
+  let received = 0
   let written = 0
   let synced = 0
   for await (const piece of source) {
     pieces.push(piece)
     gathered += piece.length
+    received += piece.length
     if (gathered < writeBytes && pieces.length < writePieces) continue
     written += await writeWhole(handle, pieces)
     pieces = []
     gathered = 0
     if (written - synced < syncBytes) continue
+    await room.require()
     await handle.datasync()
     synced = written
   }
   written += await writeWhole(handle, pieces)
   await handle.datasync()
   const { size } = await handle.stat()
-  if (size !== written) throw new Error(`The file has ${size} bytes, not the ${written} written.`)
+  if (size !== received) throw new Error(`The file has ${size} bytes, not the ${received} sent.`)
 }
 
 /** Writes all of `pieces`: a call may take fewer bytes than it was given, without an error. */

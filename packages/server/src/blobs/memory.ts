@@ -7,6 +7,7 @@ const pieceBytes = 512 * 1024
 
 export function createMemoryDriver(): BlobDriver {
   const blobs = new Map<string, Buffer>()
+  let mark: string | undefined
 
   return {
     async write(id, source) {
@@ -20,7 +21,7 @@ export function createMemoryDriver(): BlobDriver {
     async *read(id, { start, end }) {
       const content = blobs.get(id)
       if (content === undefined) throw new BlobError('not-found', `Blob ${id} does not exist.`)
-      if (content.length < end) throw new BlobError('unavailable', `Blob ${id} is too short.`)
+      if (content.length < end) throw new BlobError('damaged', `Blob ${id} is too short.`)
       for (let at = start; at < end; at += pieceBytes) {
         yield Uint8Array.from(content.subarray(at, Math.min(at + pieceBytes, end)))
       }
@@ -30,6 +31,14 @@ export function createMemoryDriver(): BlobDriver {
       blobs.delete(id)
     },
 
+    async *list(prefix) {
+      for (const id of blobs.keys()) if (id.startsWith(prefix)) yield id
+    },
+
+    readMark: async () => mark,
+    async writeMark(text) {
+      mark = text
+    },
     async check() {},
     async tidy() {},
     async close() {},

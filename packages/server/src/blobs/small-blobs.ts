@@ -14,6 +14,8 @@ export interface SmallBlobs {
   find(id: string): Uint8Array | undefined
   /** Removes a blob durably; its bytes may stay readable in the database until `tidy`. */
   remove(id: string): Promise<void>
+  /** The ids that begin with `prefix`. */
+  list(prefix: string): string[]
   /** Rejects if the database could not commit now. */
   check(): Promise<void>
   /** Gives back the room of removed blobs and makes their bytes unreadable. */
@@ -30,6 +32,7 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
   const writer = await startSqliteWriter({ path, operations, migrations })
   const reader = openSqliteConnection(path, { readOnly: true })
   const select = reader.prepare('select content from blobs where id = ?')
+  const selectIds = reader.prepare('select id from blobs where id >= ? and id < ?')
   // Perhaps by the process before this one, which ended before it tidied.
   let hasRemoved = true
 
@@ -41,6 +44,10 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
     find(id) {
       const content = select.get(id)?.['content']
       return content instanceof Uint8Array ? content : undefined
+    },
+    list(prefix) {
+      const rows = selectIds.all(prefix, `${prefix}~`)
+      return rows.map(({ id }) => String(id))
     },
     async remove(id) {
       hasRemoved = true

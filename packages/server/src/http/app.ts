@@ -8,6 +8,7 @@ import { drainBody } from './body-source.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { closeIdleConnections } from './idle-connections.ts'
 import { createInvalidRequests } from './invalid-requests.ts'
+import type { Metrics } from './metrics.ts'
 import { refuseOtherMethods } from './other-methods.ts'
 import { answerError } from './problems.ts'
 import { newRequestId } from './request-id.ts'
@@ -16,6 +17,7 @@ import { addServiceRoutes, describeRoutes } from './service-routes.ts'
 export interface AppNeeds {
   readonly service: Service
   readonly logger: FastifyBaseLogger
+  readonly metrics: Metrics
   /** Seconds without a byte in either direction after which a connection is given up. */
   readonly idleSeconds: number
 }
@@ -23,6 +25,7 @@ export interface AppNeeds {
 export async function createApp({
   service,
   logger,
+  metrics,
   idleSeconds,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
@@ -89,6 +92,7 @@ export async function createApp({
       { prefix: '/v1' },
     )
     addServiceRoutes(own, service.check)
+    metrics.watch(own)
     refuseRest()
   })
 

@@ -13,7 +13,7 @@ import {
   purposeInvalid,
 } from '../service/errors.ts'
 import { toFilename } from '../service/filename.ts'
-import type { Files, NewFile } from '../service/files.ts'
+import type { KnownContent, NewFile } from '../service/files.ts'
 import type { StagedContent } from '../service/staging.ts'
 import type { Part } from './multipart.ts'
 
@@ -34,6 +34,12 @@ export interface CreateForm extends AsyncDisposable {
   readonly file: NewFile
 }
 
+/** Writes the content of a file, of which this much is known when it begins. */
+export type Stage = (
+  source: AsyncIterable<Uint8Array>,
+  known: Pick<KnownContent, 'filename' | 'purpose'>,
+) => Promise<StagedContent>
+
 /**
  * Reads the form to its end. A wrong purpose or name that comes before the file's bytes is refused
  * before they are read. Disposing of the form removes the content unless a file keeps it.
@@ -42,7 +48,7 @@ export interface CreateForm extends AsyncDisposable {
  */
 export async function readCreateForm(
   parts: AsyncIterable<Part>,
-  files: Pick<Files, 'stage'>,
+  stage: Stage,
 ): Promise<CreateForm> {
   await using staged = new AsyncDisposableStack()
   const fields = new Map<FieldName, string>()
@@ -54,7 +60,7 @@ export async function readCreateForm(
       const filename = toFilename(part.filename)
       const purpose = toPurpose(fields.get('purpose'))
       upload = {
-        content: staged.use(await files.stage(part.body, { filename, purpose })),
+        content: staged.use(await stage(part.body, { filename, purpose })),
         filename,
       }
     } else {

@@ -110,13 +110,18 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
   })
 
   async function create(request: FastifyRequest, reply: FastifyReply): Promise<File> {
+    const { caller, headers } = request
     const boundary = readBoundary(request)
-    const length = Number(request.headers['content-length'] ?? 0)
-    await files.refuseEarly(request.caller, Math.max(0, length - formOverheadBytes))
+    const length = Number(headers['content-length'] ?? 0)
+    await files.refuseEarly(caller, Math.max(0, length - formOverheadBytes))
     // A client that asks first sends its body only now that it is welcome.
-    if (request.headers.expect !== undefined) reply.raw.writeContinue()
-    await using form = await readCreateForm(readMultipart(readBody(request.raw), boundary), files)
-    return await files.create(request.caller, form.content, form.file)
+    if (headers.expect !== undefined) reply.raw.writeContinue()
+    const isBounded = headers['content-length'] !== undefined
+    await using form = await readCreateForm(
+      readMultipart(readBody(request.raw), boundary),
+      (source, known) => files.stage(caller, source, { ...known, isBounded }),
+    )
+    return await files.create(caller, form.content, form.file)
   }
 }
 

@@ -3,6 +3,7 @@
 import { type Problem, type ProblemCode, problems, toProblem } from '@coffer/contract'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { BlobError } from '../blobs/blob-error.ts'
+import { MetadataError } from '../metadata/metadata-error.ts'
 import {
   contentTypeUnsupported,
   ServiceError,
@@ -49,6 +50,9 @@ function toServiceError(error: unknown, { headers }: FastifyRequest): ServiceErr
   if (error instanceof ServiceError) return error
   if (error instanceof MultipartError) return new ServiceError('form_malformed', error.message)
   if (error instanceof BodyStalled) return new ServiceError('request_timeout', error.message)
+  if (error instanceof MetadataError) {
+    return error.code === 'full' ? storageFull(error) : serviceUnavailable(error)
+  }
   if (error instanceof BlobError) {
     switch (error.code) {
       case 'full':
@@ -58,6 +62,7 @@ function toServiceError(error: unknown, { headers }: FastifyRequest): ServiceErr
       // Whatever else a blob store refuses is the service's own fault, as is any other error.
       case 'not-found':
       case 'exists':
+      case 'damaged':
       case 'too-large':
         break
       default:

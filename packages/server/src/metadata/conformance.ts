@@ -40,9 +40,9 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
           created_at: now - 5,
           expires_at: now + 5,
           segments: [
-            { blob_id: 'z', bytes: 10 },
-            { blob_id: 'a', bytes: 20 },
-            { blob_id: 'm', bytes: 0 },
+            { blob_id: 'z', bytes: 10, checksums: Uint8Array.of(1, 2, 3, 4) },
+            { blob_id: 'a', bytes: 20, checksums: Uint8Array.of(255, 0, 0, 0) },
+            { blob_id: 'm', bytes: 0, checksums: new Uint8Array() },
           ],
         })
         await loosen(store, ['a', 'm', 'z'])
@@ -377,7 +377,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
       it('is the sweep’s at once when all are abandoned, and cannot be held', async () => {
         await add(store, newFile('f0', { segments: segmentsOf('held') }))
         await loosen(store, ['a', 'b'])
-        await store.abandonLooseBlobs()
+        await store.abandonLooseBlobs({ before: farAway })
         expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual([
           'a',
           'b',
@@ -575,7 +575,7 @@ const owner = { organization_id: 'org-1', project_id: 'proj_1' }
 const { project_id } = owner
 const now = 1_700_000_000
 const farAway = 4_000_000_000
-const segmentB = { blob_id: 'b', bytes: 10 }
+const segmentB = { blob_id: 'b', bytes: 10, checksums: new Uint8Array() }
 
 /** A file of the blob `blob-ID`, unless told otherwise. */
 function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
@@ -590,13 +590,13 @@ function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
     encoding: 'binary',
     created_at: now,
     expires_at: null,
-    segments: [{ blob_id: `blob-${id}`, bytes }],
+    segments: [{ blob_id: `blob-${id}`, bytes, checksums: new Uint8Array() }],
     ...differences,
   }
 }
 
 function segmentsOf(...blobs: string[]): NewFile['segments'] {
-  return blobs.map((blob_id) => ({ blob_id, bytes: 10 }))
+  return blobs.map((blob_id) => ({ blob_id, bytes: 10, checksums: new Uint8Array() }))
 }
 
 function blobsOf(segments: NewFile['segments']): string[] {
@@ -604,7 +604,7 @@ function blobsOf(segments: NewFile['segments']): string[] {
 }
 
 function rowOf({ segments, organization_id, project_id, ...row }: NewFile): FileRow {
-  return row
+  return { ...row, damaged_at: null }
 }
 
 async function loosen(store: MetadataStore, blobs: readonly string[]): Promise<void> {

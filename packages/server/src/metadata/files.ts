@@ -13,6 +13,8 @@ export interface FileRow {
   readonly encoding: 'utf-8' | 'binary'
   readonly created_at: number
   readonly expires_at: number | null
+  /** When its content was found to be not what was stored. */
+  readonly damaged_at: number | null
 }
 
 const fileColumns = [
@@ -24,11 +26,14 @@ const fileColumns = [
   'encoding',
   'created_at',
   'expires_at',
+  'damaged_at',
 ] as const
 
 export interface Segment {
   readonly blob_id: string
   readonly bytes: number
+  /** Of the blocks of the blob. */
+  readonly checksums: Uint8Array
 }
 
 /** Where a file stands in the lists of its project. */
@@ -37,7 +42,7 @@ export interface FilePosition {
   readonly sequence: number
 }
 
-export interface NewFile extends FileRow {
+export interface NewFile extends Omit<FileRow, 'damaged_at'> {
   readonly organization_id: string
   readonly project_id: string
   readonly segments: readonly Segment[]
@@ -99,7 +104,7 @@ export async function listSegments(
     .where('files.project_id', '=', project_id)
     .where('segments.file_id', '=', file_id)
     .orderBy('segments.position')
-    .select(['segments.blob_id', 'segments.bytes'])
+    .select(['segments.blob_id', 'segments.bytes', 'segments.checksums'])
     .execute()
 }
 
@@ -154,6 +159,20 @@ export async function findFilePosition(
         .select(['created_at', 'sequence']),
     )
     .executeTakeFirst()
+}
+
+/** Remembers that the content of a file is not what was stored. */
+export async function markDamagedFile(
+  db: Database,
+  { project_id, id, now }: { project_id: string; id: string; now: number },
+): Promise<void> {
+  await db
+    .updateTable('files')
+    .set({ damaged_at: now })
+    .where('project_id', '=', project_id)
+    .where('id', '=', id)
+    .where('damaged_at', 'is', null)
+    .execute()
 }
 
 /** Deletes a file and gives the blobs that are loose now, or `undefined` if there is no such file. */

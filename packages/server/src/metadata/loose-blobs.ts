@@ -68,9 +68,24 @@ export async function forgetLooseBlob(
 }
 
 /**
- * Lets the sweep have every loose blob at once. Only for a process that has the store for itself
- * and begins: whoever was writing these is gone.
+ * Lets the sweep have at once every loose blob that it would have by `before`. Only for a process
+ * that has the store for itself and begins: whoever was writing these is gone.
  */
-export async function abandonLooseBlobs(db: Database): Promise<void> {
-  await db.updateTable('loose_blobs').set({ sweep_after: 0 }).execute()
+export async function abandonLooseBlobs(
+  db: Database,
+  { before }: { before: number },
+): Promise<void> {
+  await db
+    .updateTable('loose_blobs')
+    .set({ sweep_after: 0 })
+    .where('sweep_after', '<=', before)
+    .execute()
+}
+
+/** Keeps every loose blob from the sweep: newer rows, which are lost, may have held it. */
+export async function postponeLooseBlobs(
+  db: Database,
+  { until }: { until: number },
+): Promise<void> {
+  await db.updateTable('loose_blobs').set({ sweep_after: until }).execute()
 }

@@ -6,7 +6,9 @@
 
 import * as files from './files.ts'
 import * as looseBlobs from './loose-blobs.ts'
+import * as orphans from './orphans.ts'
 import * as owners from './owners.ts'
+import * as storeMark from './store-mark.ts'
 import type { Database } from './tables.ts'
 
 /** Operations that only look: they may run beside a writer and see what was committed. */
@@ -18,10 +20,13 @@ export const reads = {
   findUsedBytes: owners.findUsedBytes,
   hasApiKey: owners.hasApiKey,
   findKeyOwner: owners.findKeyOwner,
+  findUnknownBlobs: orphans.findUnknownBlobs,
+  findStore: storeMark.findStore,
 }
 
 export const writes = {
   addFile: files.addFile,
+  markDamagedFile: files.markDamagedFile,
   deleteFile: files.deleteFile,
   deleteExpiredFiles: files.deleteExpiredFiles,
   forgetDeletedFiles: files.forgetDeletedFiles,
@@ -30,6 +35,9 @@ export const writes = {
   takeSweepableBlobs: looseBlobs.takeSweepableBlobs,
   forgetLooseBlob: looseBlobs.forgetLooseBlob,
   abandonLooseBlobs: looseBlobs.abandonLooseBlobs,
+  postponeLooseBlobs: looseBlobs.postponeLooseBlobs,
+  noteOrphans: orphans.noteOrphans,
+  setStore: storeMark.setStore,
   ensureOwner: owners.ensureOwner,
   setApiKey: owners.setApiKey,
 }

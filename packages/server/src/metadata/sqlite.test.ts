@@ -63,18 +63,20 @@ describe('a database file', () => {
     expect(added?.sequence).toBeGreaterThan(deleted?.sequence ?? Number.POSITIVE_INFINITY)
   })
 
-  it('has a write-ahead log while it is open, and is one file once it is closed', async () => {
+  it('has a write-ahead log while it is open, and none once it is closed', async () => {
     await using folder = await makeFolder()
     const path = join(folder.path, 'coffer.db')
     const store = await openOwned(path)
     expect(await store.findUsedBytes(owner)).toBe(0)
+    await store.check()
     expect((await readdir(folder.path)).sort()).toEqual([
       'coffer.db',
+      'coffer.db-ballast',
       'coffer.db-shm',
       'coffer.db-wal',
     ])
     await store.close()
-    expect(await readdir(folder.path)).toEqual(['coffer.db'])
+    expect((await readdir(folder.path)).sort()).toEqual(['coffer.db', 'coffer.db-ballast'])
   })
 
   it('of a newer Coffer is refused, and left as it is', async () => {
@@ -163,9 +165,11 @@ describe('a writer thread', () => {
     const waiting = [store.check(), store.hasApiKey({ project_id })]
     const outcomes = Promise.allSettled(waiting)
     end(writer)
-    const stopped = { status: 'rejected', reason: { message: 'The SQLite writer stopped.' } }
+    const stopped = { status: 'rejected', reason: { code: 'unavailable' } }
     expect(await outcomes).toMatchObject([stopped, stopped])
-    await expect(store.check()).rejects.toThrow('The SQLite writer stopped.')
+    await expect(store.check()).rejects.toMatchObject({
+      cause: { message: 'The SQLite writer stopped.' },
+    })
     await store.close()
   })
 })
@@ -189,7 +193,7 @@ function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
     encoding: 'binary',
     created_at: now,
     expires_at: null,
-    segments: [{ blob_id: `blob-${id}`, bytes }],
+    segments: [{ blob_id: `blob-${id}`, bytes, checksums: new Uint8Array() }],
     ...differences,
   }
 }

@@ -1,7 +1,9 @@
 /** The metadata store on SQLite: a writer thread that commits in groups, reads beside it. */
 
 import { openSqliteConnection, type SqliteConnection } from '../sqlite/connection.ts'
+import { isFull, isStorageFault } from '../sqlite/faults.ts'
 import { type SqliteWriter, siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
+import { MetadataError } from './metadata-error.ts'
 import {
   createCalls,
   type MetadataStore,
@@ -45,7 +47,7 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
     await writer.close()
   }
 
-  const write = track((name, args) => writer.run(name, args).catch(outcomeOf))
+  const write = track((name, args) => writer.run(name, args).catch(outcomeOf).catch(rethrow))
   const read = reader ? track(readFrom(reader)) : write
   const calls = createCalls(read, write)
   return {
@@ -72,7 +74,13 @@ async function openReader(path: string, writer: SqliteWriter): Promise<SqliteCon
 /** A look-up by index takes less time here than a message to another thread. */
 function readFrom(connection: SqliteConnection): Run {
   const db = toDatabase(connection)
-  return (name, args) => runOperation(db, name, args)
+  return (name, args) => runOperation(db, name, args).catch(rethrow)
+}
+
+function rethrow(cause: unknown): never {
+  if (isFull(cause)) throw new MetadataError('full', 'The metadata store is full.', { cause })
+  if (!isStorageFault(cause)) throw cause
+  throw new MetadataError('unavailable', 'The metadata store does not work now.', { cause })
 }
 
 /** Of a `Refusal`, which lost its class on the way from the thread. */

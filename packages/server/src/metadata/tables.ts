@@ -36,16 +36,28 @@ export interface Tables {
     encoding: 'utf-8' | 'binary'
     created_at: number
     expires_at: number | null
+    damaged_at: Generated<number | null>
   }
   segments: {
     file_id: string
     position: number
     blob_id: string
     bytes: number
+    checksums: Uint8Array
   }
   loose_blobs: {
     blob_id: string
     sweep_after: number
+  }
+  orphans: {
+    blob_id: string
+    seen_at: number
+    quarantined_at: number | null
+  }
+  store: {
+    id: string
+    generation: number
+    restored_at: number | null
   }
   deleted_files: {
     id: string

@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts'
 import type { Ids } from './ids.ts'
 
 /** Seconds after which the sweep takes what no upload of this process is writing any more. */
-const stagingSeconds = 24 * 3600
+export const stagingSeconds = 24 * 3600
 
 /** Listed together, so that most uploads wait for no commit before their first byte is written. */
 const reserved = 32

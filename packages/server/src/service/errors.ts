@@ -73,6 +73,14 @@ export function storageFull(cause: unknown): ServiceError {
   return new ServiceError('storage_full', 'The server has no room for this file.', { cause })
 }
 
+export function contentDamaged(cause: unknown): ServiceError {
+  return new ServiceError(
+    'content_damaged',
+    'The content of this file is damaged in the storage, so it is not given out.',
+    { cause },
+  )
+}
+
 export function serviceUnavailable(cause: unknown): ServiceError {
   return new ServiceError(
     'service_unavailable',

@@ -17,6 +17,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Caller } from './access.ts'
 import type { Clock } from './clock.ts'
 import {
+  contentDamaged,
   downloadNotAllowed,
   fileNotFound,
   fileTooLarge,
@@ -24,6 +25,8 @@ import {
   uploadTooSlow,
 } from './errors.ts'
 import type { Ids } from './ids.ts'
+import type { Log } from './log.ts'
+import type { Measures } from './measures.ts'
 import { checkName, isDownloadable, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
 import type { StagedContent, Staging } from './staging.ts'
@@ -51,13 +54,22 @@ export interface FileContent {
   read(range: ByteRange): AsyncIterable<Uint8Array>
 }
 
+/** What is known of content before its first byte. */
+export interface KnownContent {
+  readonly filename: string
+  readonly purpose: UploadPurpose | undefined
+  /** Whether `refuseEarly` was told how many bytes may come. */
+  readonly isBounded: boolean
+}
+
 export interface Files {
   /** Refuses what is known to be too large before any of it is read. */
   refuseEarly(caller: Caller, leastBytes: number): Promise<void>
   /** Writes the content of a file to be, whose purpose may not be known yet. */
   stage(
+    caller: Caller,
     source: AsyncIterable<Uint8Array>,
-    known: { filename: string; purpose: UploadPurpose | undefined },
+    known: KnownContent,
   ): Promise<StagedContent>
   create(caller: Caller, content: StagedContent, file: NewFile): Promise<File>
   list(caller: Caller, query: ListFilesQuery): Promise<FilePage>
@@ -73,11 +85,13 @@ export interface FilesNeeds {
   readonly removal: Removal
   readonly clock: Clock
   readonly ids: Ids
+  readonly log: Log
+  readonly measures: Measures
   readonly settings: FileSettings
 }
 
 export function createFiles(needs: FilesNeeds): Files {
-  const { metadata, blobs, staging, removal, clock, ids, settings } = needs
+  const { metadata, blobs, staging, removal, clock, ids, log, measures, settings } = needs
   const { profile, maxFileBytes, organizationQuotaBytes } = settings
 
   async function find({ project_id }: Caller, id: string): Promise<FileRow> {
@@ -97,9 +111,14 @@ export function createFiles(needs: FilesNeeds): Files {
     try {
       yield* readSegments(blobs, segments, range)
     } catch (error) {
+      if (!(error instanceof BlobError)) throw error
       // The file may have been deleted since its row was read.
-      if (error instanceof BlobError && error.code === 'not-found') await find(caller, id)
-      throw error
+      if (error.code === 'not-found') await find(caller, id)
+      if (error.code !== 'damaged') throw error
+      measures.add('blob_integrity_failures')
+      log.error({ err: error, file: id }, 'the content of a file is damaged')
+      await metadata.markDamagedFile({ project_id: caller.project_id, id, now: clock.now() })
+      throw contentDamaged(error)
     }
   }
 
@@ -112,17 +131,24 @@ export function createFiles(needs: FilesNeeds): Files {
       if (used + leastBytes > organizationQuotaBytes) throw quotaExceeded(organizationQuotaBytes)
     },
 
-    async stage(source, { filename, purpose }) {
+    async stage({ organization_id }, source, { filename, purpose, isBounded }) {
       if (purpose !== undefined) checkName(purpose, filename, profile)
-      return staging.stage(source, { maxBytes: maxFileBytes })
+      // Of content without an end in sight no more is taken than there is room for.
+      const used = isBounded ? 0 : await metadata.findUsedBytes({ organization_id })
+      const room = isBounded ? maxFileBytes : Math.max(0, organizationQuotaBytes - used)
+      return staging.stage(source, {
+        maxBytes: Math.min(maxFileBytes, room),
+        tooLarge: () =>
+          room < maxFileBytes ? quotaExceeded(organizationQuotaBytes) : fileTooLarge(maxFileBytes),
+      })
     },
 
     async create(caller, content, { filename, purpose, expiresAfter }) {
       checkName(purpose, filename, profile)
-      const { blob_id, bytes, sha256, encoding } = content
+      const { blob_id, bytes, sha256, checksums, encoding } = content
       const created_at = clock.now()
       const lifetime = expiresAfter ?? (purpose === 'batch' ? limits.batchSeconds : undefined)
-      const row: FileRow = {
+      const row = {
         id: ids.file(),
         purpose,
         filename,
@@ -133,13 +159,13 @@ export function createFiles(needs: FilesNeeds): Files {
         expires_at: lifetime === undefined ? null : created_at + lifetime,
       }
       const outcome = await metadata.addFile({
-        file: { ...row, ...caller, segments: [{ blob_id, bytes }] },
+        file: { ...row, ...caller, segments: [{ blob_id, bytes, checksums }] },
         quota_bytes: organizationQuotaBytes,
       })
       switch (outcome) {
         case 'added':
           content.keep()
-          return toFile(row)
+          return toFile({ ...row, damaged_at: null })
         case 'quota-exceeded':
           throw quotaExceeded(organizationQuotaBytes)
         case 'blob-swept':
@@ -204,14 +230,15 @@ async function* readSegments(
   { start, end }: ByteRange,
 ): AsyncGenerator<Uint8Array> {
   let offset = 0
-  for (const { blob_id, bytes } of segments) {
+  for (const { blob_id, bytes, checksums } of segments) {
     const within = { start: Math.max(start - offset, 0), end: Math.min(end - offset, bytes) }
-    if (within.start < within.end) yield* blobs.read(blob_id, within)
+    if (within.start < within.end) yield* blobs.read({ id: blob_id, bytes, checksums }, within)
     offset += bytes
   }
 }
 
-function toFile({ id, purpose, filename, bytes, created_at, expires_at }: FileRow): File {
+function toFile(row: FileRow): File {
+  const { id, purpose, filename, bytes, created_at, expires_at, damaged_at } = row
   // In the vendor's order of keys (contract §1.3).
   return {
     object: 'file',
@@ -221,7 +248,7 @@ function toFile({ id, purpose, filename, bytes, created_at, expires_at }: FileRo
     bytes,
     created_at,
     expires_at,
-    status: 'processed',
-    status_details: null,
+    status: damaged_at === null ? 'processed' : 'error',
+    status_details: damaged_at === null ? null : 'The content is damaged in the storage.',
   }
 }

@@ -6,6 +6,7 @@ export interface Ids {
   organization(): string
   project(): string
   apiKey(): string
+  store(): string
   /** Not an id but a secret: what a client sends as its API key. */
   secret(): string
 }
@@ -18,6 +19,7 @@ export function createIds(random: (bytes: number) => Buffer): Ids {
     organization: () => `org-${base58(random(16))}`,
     project: () => `proj_${base58(random(16))}`,
     apiKey: () => `key_${base58(random(16))}`,
+    store: () => `store_${base58(random(16))}`,
     secret: () => `sk-coffer-${base58(random(32))}`,
   }
 }

@@ -3,6 +3,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Log } from './log.ts'
+import type { Measures } from './measures.ts'
 
 export interface Removal {
   /**
@@ -20,14 +21,16 @@ export interface RemovalNeeds {
   readonly metadata: MetadataStore
   readonly blobs: BlobStore
   readonly log: Log
+  readonly measures: Measures
 }
 
-export function createRemoval({ metadata, blobs, log }: RemovalNeeds): Removal {
+export function createRemoval({ metadata, blobs, log, measures }: RemovalNeeds): Removal {
   const running = new Set<Promise<void>>()
 
   async function removeOne(blob_id: string): Promise<void> {
     await blobs.delete(blob_id)
     await metadata.forgetLooseBlob({ blob_id })
+    measures.add('removed_blobs')
   }
 
   /** Takes the blob first: its file may be committed although the commit seemed to fail. */

@@ -8,8 +8,11 @@ import type { Clock } from './clock.ts'
 import { createFiles, type FileSettings, type Files } from './files.ts'
 import type { Ids } from './ids.ts'
 import type { Log } from './log.ts'
+import type { Measures } from './measures.ts'
 import { createRemoval } from './removal.ts'
 import { createStaging } from './staging.ts'
+import { watchStorage } from './storage-health.ts'
+import { bindStores } from './store-binding.ts'
 import { createSweep, type Sweep } from './sweep.ts'
 
 export interface Service {
@@ -28,26 +31,28 @@ export interface ServiceNeeds {
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log
+  readonly measures: Measures
   readonly settings: FileSettings
 }
 
-export function createService({
-  metadata,
-  blobs,
-  clock,
-  ids,
-  log,
-  settings,
-}: ServiceNeeds): Service {
-  const removal = createRemoval({ metadata, blobs, log })
+/** @throws if the stores do not belong together. */
+export async function openService(needs: ServiceNeeds): Promise<Service> {
+  const { clock, ids, log, measures, settings } = needs
+  const health = watchStorage(needs)
+  const { metadata, blobs } = health.stores
+  const binding = await bindStores({ metadata, blobs, clock, ids, log })
+  const removal = createRemoval({ metadata, blobs, log, measures })
   const blobIds = createBlobIds({ metadata, clock, ids })
   const staging = createStaging({ blobs, blobIds, removal })
   return {
     access: createAccess({ metadata }),
-    files: createFiles({ metadata, blobs, staging, removal, clock, ids, settings }),
-    sweep: createSweep({ metadata, blobs, removal, staging, clock }),
+    files: createFiles({
+      ...{ metadata, blobs, staging, removal },
+      ...{ clock, ids, log, measures, settings },
+    }),
+    sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),
     async check() {
-      await Promise.all([metadata.check(), blobs.check()])
+      await Promise.all([health.check(), binding.check()])
     },
     async settled() {
       await staging.settled()

@@ -4,7 +4,7 @@ import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { createEncodingWatch, type TextEncoding } from '../content-rules/text-encoding.ts'
 import type { BlobIds } from './blob-ids.ts'
-import { fileTooLarge } from './errors.ts'
+import type { ServiceError } from './errors.ts'
 import type { Removal } from './removal.ts'
 
 /** Content that is durable but belongs to no file yet; disposing of it removes the bytes. */
@@ -12,17 +12,23 @@ export interface StagedContent extends AsyncDisposable {
   readonly blob_id: string
   readonly bytes: number
   readonly sha256: string
+  readonly checksums: Uint8Array
   readonly encoding: TextEncoding
   /** Says that a file holds the bytes now. */
   keep(): void
 }
 
+export interface StageOptions {
+  readonly maxBytes: number
+  readonly tooLarge: () => ServiceError
+}
+
 export interface Staging {
   /**
-   * @throws ServiceError `file_too_large` at the first byte over `maxBytes`; BlobError; whatever
-   *   `source` throws.
+   * @throws what `tooLarge` gives, at the first byte over `maxBytes`; BlobError; whatever `source`
+   *   throws.
    */
-  stage(source: AsyncIterable<Uint8Array>, options: { maxBytes: number }): Promise<StagedContent>
+  stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<StagedContent>
   /** The blobs of all content that was begun and is neither kept nor removed. */
   underWay(): string[]
   /** Resolves once all content that was begun is kept or removed. */
@@ -49,7 +55,7 @@ export function createStaging({ blobs, blobIds, removal }: StagingNeeds): Stagin
   }
 
   return {
-    async stage(source, { maxBytes }) {
+    async stage(source, { maxBytes, tooLarge }) {
       const blob_id = await blobIds.next()
       const encoding = createEncodingWatch()
       const settle = begin(blob_id)
@@ -73,7 +79,7 @@ export function createStaging({ blobs, blobIds, removal }: StagingNeeds): Stagin
       } catch (error) {
         await removal.discard(blob_id)
         settle()
-        if (error instanceof BlobError && error.code === 'too-large') throw fileTooLarge(maxBytes)
+        if (error instanceof BlobError && error.code === 'too-large') throw tooLarge()
         throw error
       }
     },

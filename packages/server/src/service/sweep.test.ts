@@ -7,6 +7,7 @@ import { createMemoryDriver } from '../blobs/memory.ts'
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import type { Caller } from './access.ts'
 import type { BlobIds } from './blob-ids.ts'
+import { fileTooLarge } from './errors.ts'
 import { createFiles } from './files.ts'
 import { createIds } from './ids.ts'
 import { createRemoval } from './removal.ts'
@@ -91,7 +92,10 @@ describe('the sweep', () => {
       await coffer.sweep()
       yield Buffer.from('gun')
     }
-    const upload = await coffer.staging.stage(slowly(), { maxBytes: 1000 })
+    const upload = await coffer.staging.stage(slowly(), {
+      maxBytes: 1000,
+      tooLarge: () => fileTooLarge(1000),
+    })
     await coffer.sweep()
     const file = await coffer.hold(upload)
     expect(coffer.stored()).toEqual([upload.blob_id])
@@ -212,7 +216,8 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const blobs = createBlobStore(driver)
   const errors: object[] = []
   const log = { info() {}, warn() {}, error: (context: object) => void errors.push(context) }
-  const removal = createRemoval({ metadata, blobs, log })
+  const measures = { add() {} }
+  const removal = createRemoval({ metadata, blobs, log, measures })
   const blobIds: BlobIds = {
     async next() {
       const id = ids.blob()
@@ -222,14 +227,19 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   }
   const staging = createStaging({ blobs, blobIds, removal })
   const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
-  const files = createFiles({ metadata, blobs, staging, removal, clock, ids, settings })
-  const sweep = createSweep({ metadata, blobs, removal, staging, clock })
+  const needs = { metadata, blobs, staging, removal, clock, ids, log, measures }
+  const files = createFiles({ ...needs, settings })
+  const binding = { isRestored: () => false, async advance() {} }
+  const sweep = createSweep({ ...needs, binding })
   // Of another process nobody knows what it is writing.
   const elsewhere = createStaging({ blobs, blobIds, removal })
 
   /** An upload that neither became a file nor was discarded, as a crash leaves it. */
   async function stage(content: string): Promise<StagedContent> {
-    return elsewhere.stage(Readable.from([Buffer.from(content)]), { maxBytes: 1000 })
+    return elsewhere.stage(Readable.from([Buffer.from(content)]), {
+      maxBytes: 1000,
+      tooLarge: () => fileTooLarge(1000),
+    })
   }
 
   async function hold(upload: StagedContent, expiresAfter?: number): Promise<File> {

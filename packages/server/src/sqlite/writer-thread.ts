@@ -2,7 +2,9 @@
 
 import { statSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { createBallast, noBallast } from './ballast.ts'
 import { openSqliteConnection } from './connection.ts'
+import { isFull, writerFault } from './faults.ts'
 import { type Answer, type Request, toThreadError, type WriterData } from './messages.ts'
 import { migrateSqlite } from './migrations.ts'
 import type { OpenOperations } from './writer.ts'
@@ -24,7 +26,9 @@ exec('pragma synchronous = full; pragma fullfsync = 1')
 migrateSqlite(connection, new URL(data.migrations))
 const run = openOperations(connection)
 const opened = fileAt(data.path)
+const ballast = opened === undefined ? noBallast : createBallast(data.path)
 port.postMessage('ready')
+ballast.restore()
 
 let working = false
 const queue: Request[] = []
@@ -63,15 +67,15 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
   const answers: Answer[] = []
   try {
     // What SQLite would still write to a file that has no name any more, nobody would find again.
-    if (isMoved()) throw new Error(`The database ${data.path} was moved or removed.`)
+    if (isMoved()) throw writerFault('moved', `The database ${data.path} was moved or removed.`)
     exec('begin immediate')
     for (const { id, name, args } of group) {
       exec('savepoint operation')
       try {
         answers.push({ id, value: name === 'checkpoint' ? undefined : await run(name, args) })
       } catch (error) {
-        // After some failures, as that of a full disk, SQLite has undone the whole group.
-        if (!inTransaction()) throw error
+        // After some failures SQLite has undone the whole group; a full disk ends it in any case.
+        if (!inTransaction() || isFull(error)) throw error
         exec('rollback to operation')
         answers.push({ id, error: toThreadError(error) })
       }
@@ -80,9 +84,11 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
     exec('commit')
     // Not within a transaction; a reader that is in its way makes it do less, without an error.
     if (group.some(({ name }) => name === 'checkpoint')) exec('pragma wal_checkpoint(truncate)')
+    ballast.restore()
     return answers
   } catch (error) {
     if (inTransaction()) exec('rollback')
+    if (isFull(error) && ballast.drop()) return runGroup(group)
     return group.map(({ id }) => ({ id, error: toThreadError(error) }))
   }
 }

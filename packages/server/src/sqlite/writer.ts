@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { SqliteConnection } from './connection.ts'
+import { writerFault } from './faults.ts'
 import { type Answer, fromThreadError, type Request, type WriterData } from './messages.ts'
 
 /** Runs an operation by its name, inside a transaction. What it throws undoes what it wrote. */
@@ -65,10 +66,10 @@ export async function startSqliteWriter(options: WriterOptions): Promise<SqliteW
     }
   })
   worker.on('error', (error) => {
-    fail(new Error('The SQLite writer stopped.', { cause: error }))
+    fail(writerFault('stopped', 'The SQLite writer stopped.', { cause: error }))
   })
   worker.on('exit', () => {
-    fail(new Error('The SQLite writer stopped.'))
+    fail(writerFault('stopped', 'The SQLite writer stopped.'))
     ended.resolve()
   })
 

@@ -1,0 +1,36 @@
+/** Room that blobs leave on their disk, so that rows can still be changed and files be deleted. */
+
+import { statfs } from 'node:fs/promises'
+import { BlobError } from './blob-error.ts'
+
+const MiB = 1024 * 1024
+
+/** Bytes that stay free, whatever is uploaded. */
+const headroomBytes = 8 * MiB
+
+/** For so long what was seen counts, so that small uploads do not all look. */
+const freshMilliseconds = 100
+
+export interface Room {
+  /** @throws BlobError `full` if the disk has no more than the headroom left. */
+  require(): Promise<void>
+}
+
+export function createRoom(folder: string): Room {
+  let seenAt = Number.NEGATIVE_INFINITY
+  let free = 0
+  return {
+    async require() {
+      if (performance.now() - seenAt > freshMilliseconds) {
+        const { bavail, bsize } = await statfs(folder)
+        free = bavail * bsize
+        seenAt = performance.now()
+      }
+      if (free > headroomBytes) return
+      throw new BlobError(
+        'full',
+        `The disk of ${folder} has less than ${headroomBytes} bytes left.`,
+      )
+    },
+  }
+}

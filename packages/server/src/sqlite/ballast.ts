@@ -1,0 +1,56 @@
+/**
+ * Room that is kept for a database whose disk is full: SQLite needs some for every change, so that
+ * without it not even a deletion could free any.
+ */
+
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+const MiB = 1024 * 1024
+const ballastBytes = 8 * MiB
+
+/** How long the disk is left alone before the room is taken again. */
+const restMilliseconds = 10_000
+
+export interface Ballast {
+  /** Gives the room to the database. @returns whether there was any left to give. */
+  drop(): boolean
+  /** Takes the room again, if it was given some time ago and the disk has it. */
+  restore(): void
+}
+
+/** @param path of the database. */
+export function createBallast(path: string): Ballast {
+  const ballast = `${path}-ballast`
+  let isThere = existsSync(ballast)
+  let lookAgainAt = 0
+
+  return {
+    drop() {
+      if (!isThere) return false
+      rmSync(ballast, { force: true })
+      isThere = false
+      lookAgainAt = performance.now() + restMilliseconds
+      return true
+    },
+    restore() {
+      if (isThere || performance.now() < lookAgainAt) return
+      lookAgainAt = performance.now() + restMilliseconds
+      const { bavail, bsize } = statfsSync(dirname(path))
+      // Uploads leave some room free, too; this must not be the end of that.
+      if (bavail * bsize < 3 * ballastBytes) return
+      const file = openSync(ballast, 'w', 0o600)
+      try {
+        const piece = Buffer.alloc(MiB)
+        for (let at = 0; at < ballastBytes; at += MiB) writeSync(file, piece)
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      isThere = true
+    },
+  }
+}
+
+/** Of a database that has no file. */
+export const noBallast: Ballast = { drop: () => false, restore() {} }
