@@ -23,12 +23,13 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
 
   return {
     async write(id, source) {
-      await room.require()
       const pieces = source[Symbol.asyncIterator]()
       try {
         const { beginning, next } = await pullBeginning(pieces)
-        if (next === undefined) await small.add(id, beginning)
-        else await files.write(id, continued([beginning, next], pieces))
+        if (next === undefined) {
+          await room.take(beginning.length)
+          await small.add(id, beginning)
+        } else await files.write(id, continued([beginning, next], pieces))
       } finally {
         await pieces.return?.()
       }
@@ -53,7 +54,7 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
     writeMark: (text) => files.writeMark(text),
 
     async check() {
-      await room.require()
+      await room.take(1)
       await Promise.all([files.check(), small.check()])
     },
     tidy: () => small.tidy(),

@@ -160,14 +160,15 @@ async function writeDurably(
     gathered += piece.length
     received += piece.length
     if (gathered < writeBytes && pieces.length < writePieces) continue
+    await room.take(gathered)
     written += await writeWhole(handle, pieces)
     pieces = []
     gathered = 0
     if (written - synced < syncBytes) continue
-    await room.require()
     await handle.datasync()
     synced = written
   }
+  await room.take(gathered)
   written += await writeWhole(handle, pieces)
   await handle.datasync()
   const { size } = await handle.stat()

@@ -29,5 +29,8 @@ export const openOperations: OpenOperations = ({ exec, pragma, prepare }) => {
       prepare('delete from blobs where number = -1').run()
     },
   }
-  return (name, args) => operations[name]?.(...(args as never[]))
+  return {
+    run: (name, args) => operations[name]?.(...(args as never[])),
+    growing: new Set(['add']),
+  }
 }

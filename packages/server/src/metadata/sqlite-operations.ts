@@ -6,5 +6,8 @@ import { toDatabase } from './sqlite-database.ts'
 
 export const openOperations: OpenOperations = (connection) => {
   const db = toDatabase(connection)
-  return (name, args) => runOperation(db, name as OperationName, args)
+  return {
+    run: (name, args) => runOperation(db, name as OperationName, args),
+    growing: new Set<OperationName>(['addFile', 'addLooseBlobs']),
+  }
 }

@@ -10,11 +10,13 @@ const MiB = 1024 * 1024
 const ballastBytes = 8 * MiB
 
 /** How long the disk is left alone before the room is taken again. */
-const restMilliseconds = 10_000
+const restMilliseconds = 1000
 
 export interface Ballast {
   /** Gives the room to the database. @returns whether there was any left to give. */
   drop(): boolean
+  /** Whether the room was given, as the disk was full lately. */
+  isGiven(): boolean
   /** Takes the room again, if it was given some time ago and the disk has it. */
   restore(): void
 }
@@ -23,6 +25,7 @@ export interface Ballast {
 export function createBallast(path: string): Ballast {
   const ballast = `${path}-ballast`
   let isThere = existsSync(ballast)
+  let isGiven = false
   let lookAgainAt = 0
 
   return {
@@ -30,15 +33,17 @@ export function createBallast(path: string): Ballast {
       if (!isThere) return false
       rmSync(ballast, { force: true })
       isThere = false
+      isGiven = true
       lookAgainAt = performance.now() + restMilliseconds
       return true
     },
+    isGiven: () => isGiven,
     restore() {
       if (isThere || performance.now() < lookAgainAt) return
       lookAgainAt = performance.now() + restMilliseconds
       const { bavail, bsize } = statfsSync(dirname(path))
       // Uploads leave some room free, too; this must not be the end of that.
-      if (bavail * bsize < 3 * ballastBytes) return
+      if (bavail * bsize < 2 * ballastBytes) return
       const file = openSync(ballast, 'w', 0o600)
       try {
         const piece = Buffer.alloc(MiB)
@@ -48,9 +53,10 @@ export function createBallast(path: string): Ballast {
         closeSync(file)
       }
       isThere = true
+      isGiven = false
     },
   }
 }
 
 /** Of a database that has no file. */
-export const noBallast: Ballast = { drop: () => false, restore() {} }
+export const noBallast: Ballast = { drop: () => false, isGiven: () => false, restore() {} }

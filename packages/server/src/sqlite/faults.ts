@@ -13,7 +13,7 @@ const faults = new Set([
 ])
 
 /** The writer's own faults, as the `code` of an error. */
-export type WriterFault = 'moved' | 'stopped'
+export type WriterFault = 'full' | 'moved' | 'stopped'
 
 export function writerFault(code: WriterFault, message: string, options?: ErrorOptions): Error {
   return Object.assign(new Error(message, options), { code })
@@ -22,7 +22,7 @@ export function writerFault(code: WriterFault, message: string, options?: ErrorO
 /** Whether there is no room, in the file system or as SQLite says it. */
 export function isFull(error: unknown): boolean {
   const code = codeOf(error)
-  return code === 'ENOSPC' || code === 'EDQUOT' || resultOf(error) === full
+  return ['full', 'ENOSPC', 'EDQUOT'].includes(code ?? '') || resultOf(error) === full
 }
 
 /** Whether the storage failed, so that the same may succeed later. */
@@ -31,8 +31,8 @@ export function isStorageFault(error: unknown): boolean {
   return isFull(error) || code === 'moved' || code === 'stopped' || faults.has(resultOf(error))
 }
 
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }
 
 /** Without the extended part, which tells the operation that failed. */

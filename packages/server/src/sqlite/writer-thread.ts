@@ -24,7 +24,7 @@ const { exec, inTransaction } = connection
 exec('pragma auto_vacuum = incremental; pragma journal_mode = wal')
 exec('pragma synchronous = full; pragma fullfsync = 1')
 migrateSqlite(connection, new URL(data.migrations))
-const run = openOperations(connection)
+const operations = openOperations(connection)
 const opened = fileAt(data.path)
 const ballast = opened === undefined ? noBallast : createBallast(data.path)
 port.postMessage('ready')
@@ -72,10 +72,10 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
     for (const { id, name, args } of group) {
       exec('savepoint operation')
       try {
-        answers.push({ id, value: name === 'checkpoint' ? undefined : await run(name, args) })
+        answers.push({ id, value: await run(name, args) })
       } catch (error) {
         // After some failures SQLite has undone the whole group; a full disk ends it in any case.
-        if (!inTransaction() || isFull(error)) throw error
+        if (!inTransaction() || (isFull(error) && !ballast.isGiven())) throw error
         exec('rollback to operation')
         answers.push({ id, error: toThreadError(error) })
       }
@@ -91,6 +91,14 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
     if (isFull(error) && ballast.drop()) return runGroup(group)
     return group.map(({ id }) => ({ id, error: toThreadError(error) }))
   }
+}
+
+async function run(name: string, args: readonly unknown[]): Promise<unknown> {
+  if (name === 'checkpoint') return undefined
+  if (operations.growing.has(name) && ballast.isGiven()) {
+    throw writerFault('full', `The disk of ${data.path} is full.`)
+  }
+  return operations.run(name, args)
 }
 
 function isMoved(): boolean {

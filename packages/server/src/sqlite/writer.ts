@@ -11,8 +11,12 @@ import type { SqliteConnection } from './connection.ts'
 import { writerFault } from './faults.ts'
 import { type Answer, fromThreadError, type Request, type WriterData } from './messages.ts'
 
-/** Runs an operation by its name, inside a transaction. What it throws undoes what it wrote. */
-export type Operations = (name: string, args: readonly unknown[]) => unknown
+export interface Operations {
+  /** Runs an operation by its name, inside a transaction. What it throws undoes what it wrote. */
+  run(name: string, args: readonly unknown[]): unknown
+  /** Those that are refused on a full disk, so that what is left of it serves to free some. */
+  readonly growing: ReadonlySet<string>
+}
 
 /** What the module of a writer's operations exports under this very name. */
 export type OpenOperations = (connection: SqliteConnection) => Operations
