@@ -29,6 +29,94 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
       return opened
     }
 
+    describe('an orphan', () => {
+      const day = 24 * 3600
+      const times = { prefix: 'aa', second_look_seconds: 3600, quarantine_seconds: day }
+
+      it('is a blob that neither a file nor the loose ones have', async () => {
+        await add(store, newFile('f1', { segments: segmentsOf('held') }))
+        await loosen(store, ['loose'])
+        const blob_ids = ['held', 'lost', 'loose', 'strange']
+        expect(await store.findUnknownBlobs({ blob_ids })).toEqual(['lost', 'strange'])
+      })
+
+      it('is found, quarantined when it is seen again, and loose at last', async () => {
+        const see = (time: number, ...blob_ids: string[]) =>
+          store.noteOrphans({ ...times, blob_ids, now: time })
+        expect(await see(now, 'aa1', 'aa2')).toEqual({ found: 2, quarantined: 0, released: 0 })
+        expect(await see(now + 3599, 'aa1', 'aa2')).toMatchObject({ found: 0, quarantined: 0 })
+        expect(await see(now + 3600, 'aa1', 'aa2')).toMatchObject({ quarantined: 2 })
+        expect(await see(now + 3600 + day - 1, 'aa1', 'aa2')).toMatchObject({ released: 0 })
+        expect(await takeAll(store)).toEqual([])
+        expect(await see(now + 3600 + day, 'aa1', 'aa2', 'aa3')).toEqual({
+          found: 1,
+          quarantined: 0,
+          released: 2,
+        })
+        expect(await takeAll(store)).toEqual(['aa1', 'aa2'])
+        // Until their bytes are gone they are known.
+        expect(await store.findUnknownBlobs({ blob_ids: ['aa1'] })).toEqual([])
+      })
+
+      it('begins anew if it was not seen in between', async () => {
+        const see = (time: number, ...blob_ids: string[]) =>
+          store.noteOrphans({ ...times, blob_ids, now: time })
+        await see(now, 'aa1')
+        await see(now + 100)
+        expect(await see(now + 3600, 'aa1')).toMatchObject({ found: 1, quarantined: 0 })
+      })
+
+      it('of another part is left as it is', async () => {
+        await store.noteOrphans({ ...times, blob_ids: ['aa1'], now })
+        await store.noteOrphans({ ...times, prefix: 'ab', blob_ids: [], now: now + 10 })
+        const seen = await store.noteOrphans({ ...times, blob_ids: ['aa1'], now: now + 3600 })
+        expect(seen).toMatchObject({ quarantined: 1 })
+      })
+    })
+
+    describe('a damaged file', () => {
+      it('is marked once, with the time, for its own project only', async () => {
+        await add(store, newFile('f1'))
+        const mark = (at: number, project = project_id) =>
+          store.markDamagedFile({ project_id: project, id: 'f1', now: at })
+        await mark(now, 'proj_other')
+        expect(await store.findFile({ project_id, id: 'f1', now })).toMatchObject({
+          damaged_at: null,
+        })
+        await mark(now)
+        await mark(now + 5)
+        expect(await store.findFile({ project_id, id: 'f1', now })).toMatchObject({
+          damaged_at: now,
+        })
+      })
+    })
+
+    describe('the mark of the store', () => {
+      it('is not there at first, and is what was set last', async () => {
+        expect(await store.findStore()).toEqual({ store: undefined, has_files: false })
+        await store.setStore({ id: 'store_1', generation: 1, restored_at: null })
+        await store.setStore({ id: 'store_1', generation: 2, restored_at: now })
+        await add(store, newFile('f1'))
+        expect(await store.findStore()).toEqual({
+          store: { id: 'store_1', generation: 2, restored_at: now },
+          has_files: true,
+        })
+      })
+    })
+
+    describe('loose blobs', () => {
+      it('that are postponed are neither abandoned nor swept before their time', async () => {
+        await loosen(store, ['a'])
+        await store.postponeLooseBlobs({ until: now + 100 })
+        await loosen(store, ['b'])
+        await store.abandonLooseBlobs({ before: now + 99 })
+        const sweep = (time: number) =>
+          store.takeSweepableBlobs({ now: time, after_id: '', limit: 10 })
+        expect(await sweep(now + 99)).toEqual([])
+        expect(await sweep(now + 100)).toEqual(['a'])
+      })
+    })
+
     describe('a file', () => {
       it('is found and listed as it was added, with its segments in order', async () => {
         const file = newFile('f1', {
@@ -635,6 +723,8 @@ function takeAll(store: MetadataStore): Promise<string[]> {
 
 /** Leaves nothing but the owner and its keys. */
 async function empty(store: MetadataStore): Promise<void> {
+  const none = { blob_ids: [], now, second_look_seconds: 0, quarantine_seconds: 0 }
+  await store.noteOrphans({ ...none, prefix: 'aa' })
   const files = await list(store, { now: 0 })
   await Promise.all(files.map(({ id }) => store.deleteFile({ project_id, id, now: 0 })))
   const loose = await takeAll(store)

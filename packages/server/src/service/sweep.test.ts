@@ -10,6 +10,7 @@ import type { BlobIds } from './blob-ids.ts'
 import { fileTooLarge } from './errors.ts'
 import { createFiles } from './files.ts'
 import { createIds } from './ids.ts'
+import type { MeasureName } from './measures.ts'
 import { createRemoval } from './removal.ts'
 import { createStaging, type StagedContent } from './staging.ts'
 import { createSweep } from './sweep.ts'
@@ -171,6 +172,70 @@ describe('the sweep', () => {
   })
 })
 
+describe('bytes that no row knows', () => {
+  it('are seen a second time and kept for a day before they go', async () => {
+    await using coffer = await openCoffer()
+    const held = await coffer.create('content')
+    await coffer.blobs.write('a'.repeat(32), Readable.from([Buffer.from('lost')]), { maxBytes: 4 })
+    await coffer.round()
+    expect(coffer.counts.get('orphans_found')).toBe(1)
+    coffer.clock.time += hour
+    await coffer.round()
+    expect(coffer.counts.get('orphans_quarantined')).toBe(1)
+    coffer.clock.time += day - 1
+    await coffer.round()
+    expect(coffer.stored()).toEqual([held.blob_id, 'a'.repeat(32)])
+    coffer.clock.time += 1
+    await coffer.round()
+    await coffer.sweep()
+    expect(coffer.stored()).toEqual([held.blob_id])
+  })
+
+  it('stay if they are many, which is said', async () => {
+    await using coffer = await openCoffer()
+    const ids = Array.from({ length: 11 }, (_, at) => `aa${String(at).padStart(30, '0')}`)
+    for (const id of ids) {
+      await coffer.blobs.write(id, Readable.from([Buffer.from('lost')]), { maxBytes: 4 })
+    }
+    for (let round = 0; round < 4; round += 1) {
+      await coffer.round()
+      coffer.clock.time += day
+    }
+    expect(coffer.stored()).toEqual(ids)
+    expect(coffer.counts.get('sweeps_stopped')).toBe(4)
+    expect(coffer.errors).toHaveLength(4)
+    expect(coffer.errors[0]).toEqual({ prefix: 'aa', blobs: 11, orphans: 11 })
+  })
+
+  it('stay while the rows are restored ones', async () => {
+    await using coffer = await openCoffer()
+    await coffer.blobs.write('a'.repeat(32), Readable.from([Buffer.from('lost')]), { maxBytes: 4 })
+    coffer.restored.rows = true
+    for (let round = 0; round < 4; round += 1) {
+      await coffer.round()
+      coffer.clock.time += day
+    }
+    expect(coffer.stored()).toEqual(['a'.repeat(32)])
+    expect(coffer.counts.get('orphans_found')).toBe(undefined)
+  })
+})
+
+describe('the mark of the store', () => {
+  it('is advanced every hour', async () => {
+    await using coffer = await openCoffer()
+    for (const [seconds, times] of [
+      [hour - 1, 0],
+      [hour, 1],
+      [hour + 10, 1],
+      [2 * hour, 2],
+    ] as const) {
+      coffer.clock.time = start + seconds
+      await coffer.sweep()
+      expect(coffer.advanced()).toBe(times)
+    }
+  })
+})
+
 describe('a discarded upload', () => {
   it('is removed at once', async () => {
     await using coffer = await openCoffer()
@@ -216,7 +281,11 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const blobs = createBlobStore(driver)
   const errors: object[] = []
   const log = { info() {}, warn() {}, error: (context: object) => void errors.push(context) }
-  const measures = { add() {} }
+  const counts = new Map<MeasureName, number>()
+  const measures = {
+    add: (name: MeasureName, count = 1) => void counts.set(name, (counts.get(name) ?? 0) + count),
+  }
+  const restored = { rows: false }
   const removal = createRemoval({ metadata, blobs, log, measures })
   const blobIds: BlobIds = {
     async next() {
@@ -229,7 +298,13 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
   const needs = { metadata, blobs, staging, removal, clock, ids, log, measures }
   const files = createFiles({ ...needs, settings })
-  const binding = { isRestored: () => false, async advance() {} }
+  let advanced = 0
+  const binding = {
+    isRestored: () => restored.rows,
+    async advance() {
+      advanced += 1
+    },
+  }
   const sweep = createSweep({ ...needs, binding })
   // Of another process nobody knows what it is writing.
   const elsewhere = createStaging({ blobs, blobIds, removal })
@@ -248,6 +323,10 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
 
   return {
     clock,
+    counts,
+    restored,
+    advanced: () => advanced,
+    blobs,
     removal,
     staging,
     stage,
@@ -274,6 +353,10 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
     looseBlobs: () =>
       metadata.takeSweepableBlobs({ now: start + 1000 * day, after_id: '', limit: 1000 }),
     sweep: (signal = new AbortController().signal) => sweep.run(signal),
+    /** As many sweeps as look at all blobs once. */
+    async round() {
+      for (let part = 0; part < 256; part += 1) await sweep.run(new AbortController().signal)
+    },
     [Symbol.asyncDispose]: () => metadata.close(),
   }
 }
