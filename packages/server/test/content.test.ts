@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir, readlink, rm, truncate } from 'node:fs/promises'
+import { open, readdir, readlink, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -561,6 +561,31 @@ describe('content that the disk has lost', () => {
     })
   })
 
+  it('is cut before the first damaged byte, and given where it is whole', async () => {
+    const client = server.addTenant()
+    const { id } = await client.create(large)
+    const at = Math.floor(large.length / 2)
+    await using handle = await open(blobOf(id), 'r+')
+    await handle.write(Buffer.from([(large[at] ?? 0) ^ 1]), 0, 1, at)
+    const failures = await countOf('coffer_blob_integrity_failures_total')
+
+    const received = await bytesUntilCut(client, id)
+    expect(received.length).toBeLessThanOrEqual(at)
+    expect(received.equals(large.subarray(0, received.length))).toBe(true)
+    const refused = await download(client, id, { range: `bytes=${at}-${at}` })
+    expect(await readRefusal(refused)).toMatchObject({
+      status: 500,
+      code: 'file_content_unavailable',
+    })
+    const whole = await download(client, id, { range: 'bytes=0-99' })
+    expect((await bytesOf(whole)).equals(large.subarray(0, 100))).toBe(true)
+
+    expect(await countOf('coffer_blob_integrity_failures_total')).toBe(failures + 2)
+    expect(server.logs).toContainEqual(
+      expect.objectContaining({ file: id, msg: 'the content of a file is damaged' }),
+    )
+  })
+
   it('is answered 500 if it is gone altogether', async () => {
     const client = server.addTenant()
     const { id } = await client.create(large)
@@ -572,6 +597,13 @@ describe('content that the disk has lost', () => {
     )
   })
 })
+
+/** A counter as operators read it. */
+async function countOf(name: string): Promise<number> {
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const [, value] = new RegExp(`^${name} (\\d+)$`, 'm').exec(text) ?? []
+  return Number(value)
+}
 
 async function bytesUntilCut(client: Client, id: string): Promise<Buffer> {
   const connection = await server.connect()
