@@ -221,10 +221,13 @@ describe("the official Node package's errors", () => {
   let requests: number
   beforeAll(async () => {
     coffer = await startCoffer({
-      env: { COFFER_MAX_FILE_BYTES: '1000', COFFER_ORGANIZATION_QUOTA_BYTES: '1500' },
+      env: { COFFER_MAX_FILE_BYTES: '20000', COFFER_ORGANIZATION_QUOTA_BYTES: '40000' },
     })
-    const held = new File([Buffer.alloc(900)], 'held.bin')
-    await clientOf(coffer).files.create({ file: held, purpose: 'user_data' })
+    // As much room is left as a file may have.
+    for (const bytes of [19_100, 900]) {
+      const held = new File([Buffer.alloc(bytes)], 'held.bin')
+      await clientOf(coffer).files.create({ file: held, purpose: 'user_data' })
+    }
   })
   afterAll(async () => {
     await coffer?.[Symbol.asyncDispose]()
@@ -330,8 +333,11 @@ describe("the official Node package's errors", () => {
   })
 
   it('BadRequestError: a full quota, which is not tried again', async () => {
-    const file = new File([Buffer.alloc(601)], 'f.bin')
+    const other = new File([Buffer.alloc(9_000)], 'other.bin')
+    const { id } = await clientOf(coffer).files.create({ file: other, purpose: 'evals' })
+    const file = new File([Buffer.alloc(11_001)], 'f.bin')
     const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    await clientOf(coffer).files.delete(id)
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
     expect(error).toMatchObject({ message: expect.stringContaining('quota'), requestID })
     expect(requests).toBe(1)
@@ -381,7 +387,7 @@ describe("the official Node package's errors", () => {
     expect(error).toMatchObject({
       status: 413,
       type: 'invalid_request_error',
-      message: expect.stringContaining('1000 bytes'),
+      message: expect.stringContaining('20000 bytes'),
       requestID,
     })
     expect(requests).toBe(1)
@@ -413,7 +419,7 @@ describe("the official Node package's errors", () => {
   })
 
   it('InternalServerError: bytes that are gone, which may come back, so it tries again', async () => {
-    const content = await toFile(Buffer.alloc(100_000), 'content.jsonl')
+    const content = await toFile(Buffer.alloc(17_000), 'content.jsonl')
     const file = await clientOf(coffer).files.create({ file: content, purpose: 'evals' })
     await unlink(findBlob(coffer.folder, file.id))
     const error = await errorOf((client) => client.files.content(file.id, { maxRetries: 1 }))
