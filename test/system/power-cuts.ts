@@ -43,7 +43,8 @@ export interface PowerCutOptions {
   readonly command?: StartOptions['command']
 }
 
-/** How long at most the load goes on before the power is cut. */
+/** How long the load goes on before the power is cut: so many answers, and up to so long. */
+const leastAnswers = tries({ short: 30, long: 120 })
 const mostMilliseconds = tries({ short: 400, long: 1000 })
 
 /**
@@ -65,7 +66,7 @@ export async function* cutPowerUnderLoad(options: PowerCutOptions): AsyncGenerat
   for (;;) {
     const before = sizes(known)
     const writing = loads.map((load) => startLoad(coffer, known, load))
-    await writing[0]?.acknowledged(30)
+    await writing[0]?.acknowledged(leastAnswers)
     await setTimeout(randomInt(mostMilliseconds))
 
     await freeze(coffer.pid)
