@@ -3,10 +3,11 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { listDisk, listRows } from './data-folder.ts'
+import { listDisk } from './data-folder.ts'
+import { findDebris } from './debris.ts'
 import { inspect, nothingWrong } from './inspection.ts'
 import { nothingAcknowledged, someBytes, startLoad } from './load.ts'
-import { type Coffer, startCoffer } from './start-coffer.ts'
+import { startCoffer } from './start-coffer.ts'
 
 const KiB = 1024
 const load = { writers: 8, content: () => someBytes(randomInt(300 * KiB)), deleted: 1 / 3 }
@@ -54,16 +55,8 @@ export async function killUnderLoad(
     expect((await listDisk(folder)).drafts).toEqual([])
     const { listed, findings } = await inspect(coffer, known)
     expect(findings).toEqual(nothingWrong)
-    await expectNoDebris(coffer, listed)
+    expect(await findDebris({ rows: folder, blobs: folder }, listed)).toEqual([])
   }
   const deleted = known.deleted.size
   return { stored: known.stored.size + deleted, deleted, interrupted, drafts, starts }
-}
-
-async function expectNoDebris({ folder }: Coffer, listed: readonly string[]): Promise<void> {
-  // The first sweep runs at the start.
-  await expect.poll(() => listRows(folder).loose, { timeout: 10_000 }).toEqual([])
-  const { held } = listRows(folder)
-  expect((await listDisk(folder)).blobs).toEqual(held)
-  expect(held).toHaveLength(listed.length)
 }
