@@ -1,6 +1,6 @@
 /** How much is tried: little at every change, much before a release. */
 
-const isLong = process.env['COFFER_TEST_LENGTH'] === 'long'
+export const isLong = process.env['COFFER_TEST_LENGTH'] === 'long'
 
 /** @returns the number of tries for this run. */
 export function tries({ short, long }: { short: number; long: number }): number {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url))
-const coffer = join(repository, 'node_modules', '.bin', 'coffer')
+export const cofferProgram = join(repository, 'node_modules', '.bin', 'coffer')
 
 export interface Ending {
   readonly code: number | null
@@ -55,6 +55,8 @@ export interface StartOptions {
   readonly env?: Environment
   /** A data folder to use and keep, in place of a new one. */
   readonly folder?: string
+  /** A program and its first arguments, in place of this checkout's `coffer`. */
+  readonly command?: readonly [string, ...string[]]
 }
 
 /** Resolves once the program says that it listens. */
@@ -62,11 +64,11 @@ export async function startCoffer(options: StartOptions = {}): Promise<Coffer> {
   await using failed = new AsyncDisposableStack()
   const folder = options.folder ?? failed.use(await makeFolder()).path
   const key = options.key ?? 'sk-coffer-process-test'
+  const [command, ...first] = options.command ?? [cofferProgram]
   const birth = performance.now()
   const program = failed.use(
-    runCoffer(['serve', '--listen', '127.0.0.1:0', '--data', folder], {
-      COFFER_API_KEY: key,
-      ...options.env,
+    runProgram(command, [...first, 'serve', '--listen', '127.0.0.1:0', '--data', folder], {
+      env: { COFFER_API_KEY: key, ...options.env },
     }),
   )
   const [, url = ''] = await program.printed(/^Coffer is listening on (\S+)\n/)
@@ -104,7 +106,7 @@ export async function startCoffer(options: StartOptions = {}): Promise<Coffer> {
 
 /** Runs `coffer` with these arguments. */
 export function runCoffer(args: readonly string[], env: Environment = {}): Program {
-  return runProgram(coffer, args, { env })
+  return runProgram(cofferProgram, args, { env })
 }
 
 export interface RunOptions {

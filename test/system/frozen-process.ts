@@ -1,0 +1,25 @@
+/** A process that is stopped for good, in all its threads, at some instant. */
+
+import { readdir, readFile } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
+
+/**
+ * Resolves once no thread runs any more, so that no error handler of the process runs on what
+ * happens to its files next.
+ */
+export async function freeze(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP')
+  // One that waits for the disk stops only when that has answered; no event tells of it.
+  while ((await threadStates(pid)).some((state) => state !== 'T')) await setImmediate()
+}
+
+async function threadStates(pid: number): Promise<string[]> {
+  const tasks = `/proc/${pid}/task`
+  return Promise.all(
+    (await readdir(tasks)).map(async (thread) => {
+      const stat = await readFile(`${tasks}/${thread}/stat`, 'utf8')
+      // The name before the state stands in brackets, and may hold any character.
+      return stat.charAt(stat.lastIndexOf(')') + 2)
+    }),
+  )
+}
