@@ -41,6 +41,7 @@ export async function checkAnswer(response: Response): Promise<void> {
   // The SDKs send some requests again unless they are told not to.
   const permanent = status < 500 && status !== 408 && !isOfParser(headers)
   expect(headers.get('x-should-retry')).toBe(permanent ? 'false' : null)
+  expect(headers.get('retry-after')).toBe(status === 503 ? '2' : null)
   const text = await response.clone().text()
   // The answer to HEAD has the headers only.
   if (text === '' && headers.get('content-length') !== '0') return

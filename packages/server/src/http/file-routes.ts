@@ -113,8 +113,10 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
     const boundary = readBoundary(request)
     const length = Number(request.headers['content-length'] ?? 0)
     await files.refuseEarly(request.caller, Math.max(0, length - formOverheadBytes))
-    // A client that asks first sends its body only now that it is welcome.
-    if (request.headers.expect !== undefined) reply.raw.writeContinue()
+    // A client that asks first sends its body only now that it is welcome. To HTTP/1.0 the word
+    // would be the beginning of the answer.
+    const { expect } = request.headers
+    if (expect !== undefined && request.raw.httpVersion === '1.1') reply.raw.writeContinue()
     await using form = await readCreateForm(readMultipart(readBody(request.raw), boundary), files)
     return await files.create(request.caller, form.content, form.file)
   }

@@ -2,6 +2,7 @@
 
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ConnectionError, FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { parserProblem } from './problems.ts'
 import { newRequestId } from './request-id.ts'
@@ -9,6 +10,8 @@ import { newRequestId } from './request-id.ts'
 export interface InvalidRequests {
   /** Takes what Node's parser and the connection itself failed with. */
   refuse(error: ConnectionError, socket: Socket): void
+  /** Takes a CONNECT, on which Node would hang up without a word. */
+  refuseTunnel(request: IncomingMessage, socket: Duplex): void
   /** Watches the requests of `app`, whose answers must not be broken into. */
   watch(app: FastifyInstance): void
 }
@@ -19,7 +22,13 @@ interface Exchange {
 }
 
 export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequests {
-  const exchanges = new WeakMap<Socket, Exchange[]>()
+  const exchanges = new WeakMap<Duplex, Exchange[]>()
+
+  function answer(code: string, socket: Duplex): void {
+    const answered = exchanges.get(socket)?.some(isOpen) ?? false
+    if (answered || !socket.writable) socket.destroy()
+    else socket.end(rawAnswer(code))
+  }
 
   return {
     refuse({ code, reason }: ConnectionError & { reason?: string }, socket) {
@@ -30,9 +39,12 @@ export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequest
       }
       // The error itself holds the bytes, and with them the API key.
       logger.info({ code, reason }, 'a request is not valid HTTP')
-      const answered = exchanges.get(socket)?.some(isOpen) ?? false
-      if (answered || !socket.writable) socket.destroy()
-      else socket.end(rawAnswer(code))
+      answer(code, socket)
+    },
+
+    refuseTunnel({ method }, socket) {
+      logger.info({ method }, 'a request asks for a tunnel')
+      answer('CONNECT', socket)
     },
 
     watch(app) {
