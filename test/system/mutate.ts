@@ -75,6 +75,8 @@ const dictionary = [
     'DELETE ',
     'PUT ',
     'OPTIONS * ',
+    'CONNECT a:80 ',
+    'CONNECT ',
     'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   ],
   ...[

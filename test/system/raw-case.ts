@@ -12,14 +12,14 @@ export interface CaseEnd {
 
 export interface CaseOptions {
   readonly port: number
-  /** Whether the client says that it has sent all; otherwise only the server can end it. */
-  readonly fin: boolean
+  /** How the client leaves when it has sent all; if it stays, only the server can end it. */
+  readonly leave: 'FIN' | 'RST' | 'stay'
   readonly patienceMilliseconds: number
 }
 
 export function runCase(
   bytes: Uint8Array,
-  { port, fin, patienceMilliseconds }: CaseOptions,
+  { port, leave, patienceMilliseconds }: CaseOptions,
 ): Promise<CaseEnd> {
   const { promise, resolve } = Promise.withResolvers<CaseEnd>()
   const begun = performance.now()
@@ -39,8 +39,9 @@ export function runCase(
   // A reset, as when the server closes what still sends, is an end as well.
   socket.once('error', () => end(true))
   socket.once('end', () => end(true))
-  if (fin) socket.end(bytes)
-  else socket.write(bytes)
+  socket.once('close', () => end(true))
+  if (leave === 'FIN') socket.end(bytes)
+  else socket.write(bytes, () => leave === 'RST' && socket.resetAndDestroy())
   return promise
 }
 

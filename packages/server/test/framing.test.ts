@@ -115,6 +115,30 @@ describe('a request that a proxy may read in another way', () => {
   })
 })
 
+describe('a CONNECT', () => {
+  it('whose client resets the connection does no harm', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const connection = await server.connect()
+      const asked = server.logged('a request asks for a tunnel')
+      connection.write(lines('CONNECT a:80 HTTP/1.1', 'Host: a'))
+      await asked
+      connection.socket.resetAndDestroy()
+      await connection.closed()
+    }
+    expect((await server.fetch('/healthz')).status).toBe(200)
+  })
+
+  it('whose client stays is closed', async () => {
+    const connection = await server.connect()
+    connection.socket.removeAllListeners('end')
+    connection.write(lines('CONNECT a:80 HTTP/1.1', 'Host: a'))
+    expect((await connection.answer()).status).toBe(400)
+    // Only who sends sees that the other side is gone.
+    using _sending = setInterval(() => connection.write('x'), 50)
+    await connection.closed()
+  })
+})
+
 describe('a request that everyone reads in the same way', () => {
   it.each([
     ['in HTTP/1.0 without a Host', lines('GET /v1/files HTTP/1.0', key)],

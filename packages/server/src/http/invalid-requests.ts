@@ -2,7 +2,6 @@
 
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { ConnectionError, FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { parserProblem } from './problems.ts'
 import { newRequestId } from './request-id.ts'
@@ -11,10 +10,13 @@ export interface InvalidRequests {
   /** Takes what Node's parser and the connection itself failed with. */
   refuse(error: ConnectionError, socket: Socket): void
   /** Takes a CONNECT, on which Node would hang up without a word. */
-  refuseTunnel(request: IncomingMessage, socket: Duplex): void
+  refuseTunnel(request: IncomingMessage): void
   /** Watches the requests of `app`, whose answers must not be broken into. */
   watch(app: FastifyInstance): void
 }
+
+/** How long a client may take to see that it gets no tunnel. */
+const tunnelMilliseconds = 1000
 
 interface Exchange {
   readonly request: IncomingMessage
@@ -22,9 +24,9 @@ interface Exchange {
 }
 
 export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequests {
-  const exchanges = new WeakMap<Duplex, Exchange[]>()
+  const exchanges = new WeakMap<Socket, Exchange[]>()
 
-  function answer(code: string, socket: Duplex): void {
+  function answer(code: string, socket: Socket): void {
     const answered = exchanges.get(socket)?.some(isOpen) ?? false
     if (answered || !socket.writable) socket.destroy()
     else socket.end(rawAnswer(code))
@@ -42,8 +44,13 @@ export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequest
       answer(code, socket)
     },
 
-    refuseTunnel({ method }, socket) {
+    refuseTunnel({ method, socket }) {
       logger.info({ method }, 'a request asks for a tunnel')
+      // Node has let go of the connection, and with it of its errors, its bytes and its time.
+      socket.on('error', () => {})
+      const deadline = setTimeout(() => socket.destroy(), tunnelMilliseconds)
+      socket.once('close', () => clearTimeout(deadline))
+      socket.resume()
       answer('CONNECT', socket)
     },
 
