@@ -72,6 +72,23 @@ def headers_of(block):
     return headers
 
 
+def quoted(rest, at):
+    """The value that begins here, and where the text behind its last quote begins."""
+    text, last = "", rest.rfind('\\"')
+    for attempt in ("escaped", "path"):
+        text, here = "", at
+        while here < len(rest) and rest[here] != '"':
+            # Only these two are escaped by senders; any other backslash is one of a path, and so is
+            # the last one if nothing else would end the value: "C:\" is what some senders write.
+            is_path = attempt == "path" and here == last
+            if rest[here] == "\\" and rest[here + 1 : here + 2] in ('"', "\\") and not is_path:
+                here += 1
+            text, here = text + rest[here], here + 1
+        if here < len(rest):
+            return text, here + 1
+    raise Fault("a quote that is not closed")
+
+
 def parameters_of(value):
     kind, _, rest = value.partition(";")
     if kind.strip(" \t").lower() != "form-data":
@@ -83,15 +100,7 @@ def parameters_of(value):
             raise Fault("a parameter without a name")
         at, text = name.end(), ""
         if rest[at : at + 1] == '"':
-            at += 1
-            while rest[at : at + 1] != '"':
-                if at >= len(rest):
-                    raise Fault("a quote that is not closed")
-                # Only these two are escaped by senders; any other backslash is one of a path.
-                if rest[at] == "\\" and rest[at + 1 : at + 2] in ('"', "\\"):
-                    at += 1
-                text, at = text + rest[at], at + 1
-            at += 1
+            text, at = quoted(rest, at + 1)
         else:
             end = re.compile(r'[^\s";]*').match(rest, at).end()
             text, at = rest[at:end], end
