@@ -47,6 +47,7 @@ export const problems = {
   route_not_found: refusal(404),
   method_not_allowed: refusal(405),
   request_malformed: refusal(400),
+  expectation_failed: refusal(417),
   request_timeout: { ...refusal(408, 'request_timeout'), retry: true },
   headers_too_large: refusal(431),
   storage_full: {

@@ -40,6 +40,7 @@ export async function checkAnswer(response: Response): Promise<void> {
   expect(headers.get('content-type')).toBe('application/json; charset=utf-8')
   // The SDKs send some requests again unless they are told not to.
   const permanent = status < 500 && status !== 408 && !isOfParser(headers)
+  expect(headers.get('retry-after')).toBe(status === 503 ? '2' : null)
   const text = await response.clone().text()
   const isLasting = permanent || status === 507 || text.includes('"file_content_unavailable"')
   expect(headers.get('x-should-retry')).toBe(isLasting ? 'false' : null)

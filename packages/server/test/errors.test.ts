@@ -215,7 +215,11 @@ describe('a URL that is no route', () => {
 
 describe('a method that a route does not have', () => {
   const routes = [
-    { path: '/v1/files', allow: 'GET, HEAD, POST', others: ['PUT', 'PATCH', 'DELETE', 'OPTIONS'] },
+    {
+      path: '/v1/files',
+      allow: 'GET, HEAD, POST',
+      others: ['PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'QUERY'],
+    },
     {
       path: '/v1/files/file-abc123',
       allow: 'GET, HEAD, DELETE',
@@ -226,7 +230,7 @@ describe('a method that a route does not have', () => {
       allow: 'GET, HEAD',
       others: ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     },
-    { path: '/healthz', allow: 'GET, HEAD', others: ['POST', 'DELETE'] },
+    { path: '/healthz', allow: 'GET, HEAD', others: ['POST', 'DELETE', 'PROPFIND', 'LOCK'] },
   ]
 
   it.each(routes)('is refused on $path', async ({ path, allow, others }) => {

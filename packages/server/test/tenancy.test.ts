@@ -312,7 +312,8 @@ describe('every route of the router', () => {
     ['with the key of another scheme', { authorization: `Digest ${server.apiKey}` }],
   ])('answers 401 %s unless it is open to anyone', async (_, headers) => {
     const answered: string[] = []
-    for (const route of routes) {
+    // `fetch` refuses to send TRACE.
+    for (const route of routes.filter(({ method }) => method !== 'TRACE')) {
       const status = await statusOf(route, headers)
       // A method that the path does not have is refused before anyone is asked who they are.
       if (status !== 401 && status !== 405 && !isOpen(route)) {

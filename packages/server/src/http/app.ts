@@ -6,12 +6,14 @@ import type { Service } from '../service/service.ts'
 import { requireCaller } from './authentication.ts'
 import { drainBody } from './body-source.ts'
 import { addFileRoutes } from './file-routes.ts'
+import { createFramingCheck } from './framing.ts'
 import { closeIdleConnections } from './idle-connections.ts'
 import { createInvalidRequests } from './invalid-requests.ts'
 import type { Metrics } from './metrics.ts'
 import { refuseOtherMethods } from './other-methods.ts'
 import { answerError } from './problems.ts'
 import { newRequestId } from './request-id.ts'
+import { logRequests } from './request-log.ts'
 import { addServiceRoutes, describeRoutes } from './service-routes.ts'
 
 export interface AppNeeds {
@@ -29,6 +31,7 @@ export async function createApp({
   idleSeconds,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
+  const checkFraming = createFramingCheck()
   const invalidRequests = createInvalidRequests(logger)
   const app = fastify({
     loggerInstance: logger,
@@ -40,7 +43,8 @@ export async function createApp({
     connectionTimeout: idle,
     keepAliveTimeout: idle,
     // By itself Node looks only every 30 seconds whether a head takes too long.
-    http: { headersTimeout: idle, connectionsCheckingInterval: 1000 },
+    // A request without Host gets an answer in the API's shape; see framing.ts.
+    http: { headersTimeout: idle, connectionsCheckingInterval: 1000, requireHostHeader: false },
     // A stopping server finishes what it has begun and closes each connection after it.
     return503OnClosing: false,
     // An id is looked up and not found, however long it is.
@@ -48,7 +52,8 @@ export async function createApp({
     frameworkErrors(error, request, reply) {
       // No hook runs for a URL that cannot be decoded.
       reply.header('x-request-id', request.id)
-      return answerError(error, request, reply)
+      drainBody(request.raw)
+      return answerError(checkFraming(request.raw, reply) ?? error, request, reply)
     },
     clientErrorHandler: invalidRequests.refuse,
   })
@@ -63,20 +68,18 @@ export async function createApp({
 
   closeIdleConnections(app)
   invalidRequests.watch(app)
+  logRequests(app)
   app.setErrorHandler(answerError)
   app.setNotFoundHandler((request) => {
     throw routeNotFound(request.method, pathOf(request.url))
   })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    const fault = checkFraming(request.raw, reply)
+    if (fault !== undefined) throw fault
   })
   app.addHook('onSend', async (request) => {
     drainBody(request.raw)
-  })
-  app.addHook('onResponse', async (request, reply) => {
-    const { method, url } = request
-    const milliseconds = Math.round(reply.elapsedTime)
-    request.log.info({ method, url, status: reply.statusCode, milliseconds }, 'request')
   })
 
   await describeRoutes(app)
@@ -98,6 +101,9 @@ export async function createApp({
 
   // Without a listener Node asks for the body at once, before it is known whether it is welcome.
   app.server.on('checkContinue', app.routing)
+  // By itself Node answers any other expectation with an empty 417.
+  app.server.on('checkExpectation', app.routing)
+  app.server.on('connect', invalidRequests.refuseTunnel)
   return app
 }
 

@@ -114,8 +114,9 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
     const boundary = readBoundary(request)
     const length = Number(headers['content-length'] ?? 0)
     await files.refuseEarly(caller, Math.max(0, length - formOverheadBytes))
-    // A client that asks first sends its body only now that it is welcome.
-    if (headers.expect !== undefined) reply.raw.writeContinue()
+    // A client that asks first sends its body only now that it is welcome. To HTTP/1.0 the word
+    // would be the beginning of the answer.
+    if (headers.expect !== undefined && request.raw.httpVersion === '1.1') reply.raw.writeContinue()
     const isBounded = headers['content-length'] !== undefined
     await using form = await readCreateForm(
       readMultipart(readBody(request.raw), boundary),

@@ -9,9 +9,14 @@ import { newRequestId } from './request-id.ts'
 export interface InvalidRequests {
   /** Takes what Node's parser and the connection itself failed with. */
   refuse(error: ConnectionError, socket: Socket): void
+  /** Takes a CONNECT, on which Node would hang up without a word. */
+  refuseTunnel(request: IncomingMessage): void
   /** Watches the requests of `app`, whose answers must not be broken into. */
   watch(app: FastifyInstance): void
 }
+
+/** How long a client may take to see that it gets no tunnel. */
+const tunnelMilliseconds = 1000
 
 interface Exchange {
   readonly request: IncomingMessage
@@ -20,6 +25,12 @@ interface Exchange {
 
 export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequests {
   const exchanges = new WeakMap<Socket, Exchange[]>()
+
+  function answer(code: string, socket: Socket): void {
+    const answered = exchanges.get(socket)?.some(isOpen) ?? false
+    if (answered || !socket.writable) socket.destroy()
+    else socket.end(rawAnswer(code))
+  }
 
   return {
     refuse({ code, reason }: ConnectionError & { reason?: string }, socket) {
@@ -30,9 +41,17 @@ export function createInvalidRequests(logger: FastifyBaseLogger): InvalidRequest
       }
       // The error itself holds the bytes, and with them the API key.
       logger.info({ code, reason }, 'a request is not valid HTTP')
-      const answered = exchanges.get(socket)?.some(isOpen) ?? false
-      if (answered || !socket.writable) socket.destroy()
-      else socket.end(rawAnswer(code))
+      answer(code, socket)
+    },
+
+    refuseTunnel({ method, socket }) {
+      logger.info({ method }, 'a request asks for a tunnel')
+      // Node has let go of the connection, and with it of its errors, its bytes and its time.
+      socket.on('error', () => {})
+      const deadline = setTimeout(() => socket.destroy(), tunnelMilliseconds)
+      socket.once('close', () => clearTimeout(deadline))
+      socket.resume()
+      answer('CONNECT', socket)
     },
 
     watch(app) {

@@ -1,8 +1,11 @@
 /** Answers a known path asked with a method it does not have, which is no unknown path. */
 
-import type { FastifyInstance, HTTPMethods } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 
-const methods: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+const usual: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+/** Whatever else Node's parser knows; it hands over no CONNECT as a request. */
+const unusual = METHODS.filter((name) => name !== 'CONNECT' && !usual.some((one) => one === name))
 
 /**
  * Watches the routes that are added to `app` from now on.
@@ -13,6 +16,10 @@ export function refuseOtherMethods(
   app: FastifyInstance,
   refuse: (method: string, url: string) => never,
 ): () => void {
+  const methods: HTTPMethods[] = [...usual, ...unusual]
+  for (const name of unusual) {
+    if (!app.supportedMethods.includes(name)) app.addHttpMethod(name, { hasBody: true })
+  }
   const known = new Map<string, Set<HTTPMethods>>()
   app.addHook('onRoute', ({ url, method }) => {
     const allowed = known.get(url) ?? new Set()
@@ -24,14 +31,17 @@ export function refuseOtherMethods(
       const allow = methods.filter((method) => allowed.has(method)).join(', ')
       const others = methods.filter((method) => !allowed.has(method))
       if (others.length === 0) continue
+      const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+        reply.header('allow', allow)
+        refuse(request.method, request.url)
+      }
+      // Before the handler Fastify asks of some methods that they have a body.
       app.route({
         method: others,
         url,
         schema: { hide: true },
-        handler: async (request, reply) => {
-          reply.header('allow', allow)
-          refuse(request.method, request.url)
-        },
+        onRequest: answer,
+        handler: answer,
       })
     }
   }

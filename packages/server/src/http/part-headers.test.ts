@@ -126,14 +126,18 @@ describe('the headers of a part', () => {
     expect(faultOf(() => parse(''))).toBe('The form has a part with a malformed header line.')
   })
 
-  it.each(['attachment; name="a"', 'form-data2; name="a"', '"form-data"; name="a"', ''])(
-    'may not have the disposition %j',
-    (disposition) => {
-      expect(faultOf(() => parse(`Content-Disposition: ${disposition}`))).toBe(
-        "The form has a part whose disposition is not 'form-data'.",
-      )
-    },
-  )
+  it.each([
+    'attachment; name="a"',
+    'form-data2; name="a"',
+    '"form-data"; name="a"',
+    '\ufeffform-data; name="a"',
+    '\u00a0form-data; name="a"',
+    '',
+  ])('may not have the disposition %j', (disposition) => {
+    expect(faultOf(() => parse(`Content-Disposition: ${disposition}`))).toBe(
+      "The form has a part whose disposition is not 'form-data'.",
+    )
+  })
 
   it.each(['form-data', 'form-data;', 'form-data; filename="f"', 'form-data; names="a"'])(
     'may not leave the name out of %j',

@@ -38,9 +38,21 @@ function readHeaders(block: string): Map<string, string> {
     if (headers.has(name.toLowerCase())) {
       throw malformed(`The form has a part with two ${name} headers.`)
     }
-    headers.set(name.toLowerCase(), value.trim())
+    headers.set(name.toLowerCase(), trimBlanks(value))
   }
   return headers
+}
+
+/** Not `trim`, which takes a byte order mark and all of Unicode's blanks for nothing. */
+function trimBlanks(text: string): string {
+  let [start, end] = [0, text.length]
+  while (isBlank(text[start])) start += 1
+  while (end > start && isBlank(text[end - 1])) end -= 1
+  return text.slice(start, end)
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t'
 }
 
 /**

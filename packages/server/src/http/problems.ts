@@ -16,6 +16,9 @@ import { MultipartError } from './multipart-error.ts'
 /** nginx's status for a client that closed its connection; it is logged and never seen. */
 const clientClosedRequest = 499
 
+/** Long enough for a burst to pass, and short enough that every SDK obeys it (contract D14). */
+const retryAfterSeconds = 2
+
 export async function answerError(
   error: unknown,
   request: FastifyRequest,
@@ -40,8 +43,10 @@ export function answerProblem(
   message: string,
   param: string | null = null,
 ): FastifyReply {
+  const { status } = problems[code]
+  if (status === 503) reply.header('retry-after', retryAfterSeconds)
   return reply
-    .code(problems[code].status)
+    .code(status)
     .type('application/json; charset=utf-8')
     .send(toProblem(code, message, param))
 }
@@ -95,6 +100,8 @@ export function parserProblem(code: string): { status: number; problem: Problem 
       return row('headers_too_large', 'The headers of the request are too large.')
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return row('request_timeout', 'The headers of the request did not come in time.')
+    case 'CONNECT':
+      return row('request_malformed', 'The server is no proxy: it does not know CONNECT.')
     default:
       return row('request_malformed', 'The request is not valid HTTP.')
   }

@@ -1,6 +1,7 @@
 /** What operators and tools ask: health, readiness, the API's description. */
 
 import { readFileSync } from 'node:fs'
+import { Problem } from '@coffer/contract'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
@@ -43,7 +44,11 @@ export function addServiceRoutes(app: FastifyInstance, check: () => Promise<void
   })
 
   app.get('/readyz', {
-    schema: { tags, summary: 'Whether files can be stored now.', response: { 200: Status } },
+    schema: {
+      tags,
+      summary: 'Whether files can be stored now.',
+      response: { 200: Status, 503: Problem },
+    },
     handler: async (request, reply) => {
       try {
         await check()
