@@ -4,6 +4,7 @@
 export const measures = {
   blob_integrity_failures: 'Reads of content that is not what was stored.',
   storage_failures: 'Reads and writes of bytes or rows that the storage failed.',
+  sweeps: 'Sweeps that came to their end.',
   removed_blobs: 'Blobs removed because no file holds them.',
   orphans_found: 'Blobs found in the storage that no row knows.',
   orphans_quarantined: 'Orphans found a second time, to be removed after a day.',

@@ -112,9 +112,11 @@ export function createSweep(needs: SweepNeeds): Sweep {
       await blobs.tidy()
       if (signal.aborted) return
       await lookForOrphans()
-      if (now < advancedAt + advanceSeconds) return
-      await binding.advance()
-      advancedAt = now
+      if (now >= advancedAt + advanceSeconds) {
+        await binding.advance()
+        advancedAt = now
+      }
+      measures.add('sweeps')
     },
   }
 }
