@@ -10,11 +10,12 @@ import { z } from 'zod'
 import { type Coffer, startCoffer } from '../../packages/cli/test/start-coffer.ts'
 import { report, tries } from './length.ts'
 import { mountTmpfs } from './mounts.ts'
+import { machineHas } from './needs.ts'
 
 const MiB = 1024 * 1024
 const Id = z.object({ id: z.string() })
 
-describe('on a full disk', () => {
+describe.runIf(machineHas({ mount: 'mount' }))('on a full disk', () => {
   it('uploads are whole or refused for good, and all else works on', async () => {
     await using disk = await mountTmpfs(64)
     await using coffer = await startCoffer({ folder: join(disk.path, 'data') })

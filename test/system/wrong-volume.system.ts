@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest'
 import { runCoffer, startCoffer } from '../../packages/cli/test/start-coffer.ts'
 import { report } from './length.ts'
 import { command, mountTmpfs } from './mounts.ts'
+import { machineHas } from './needs.ts'
 
-describe('a volume of bytes', () => {
+describe.runIf(machineHas({ mount: 'mount' }))('a volume of bytes', () => {
   it('that is not mounted, or another one, keeps the server from starting', async () => {
     await using place = await mountTmpfs(100)
     const at = (name: string) => join(place.path, name)
