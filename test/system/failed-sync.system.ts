@@ -35,7 +35,7 @@ describe.skipIf(!possible)('a sync that fails', () => {
     await using coffer = await start(fileSystem)
     const trace = join(traces.path, 'trace')
     const known = nothingAcknowledged()
-    await expectStatus(upload(coffer, KiB, known), 200)
+    expect(await upload(coffer, KiB, known)).toBe(200)
 
     const { files } = await findThreads(coffer.pid)
     await using strace = await attach(files, [
@@ -62,7 +62,8 @@ describe.skipIf(!possible)('a sync that fails', () => {
     const calls = await readSystemCalls(trace)
     expect(calls.filter(isInjected).length).toBeGreaterThanOrEqual(failed)
     expect(findReliance(calls)).toEqual([])
-    await expectWholeAfterCut(coffer, fileSystem, known)
+    await using restarted = await restartAfterCut(coffer, fileSystem)
+    expect((await inspect(restarted, known)).findings).toEqual(nothingWrong)
     report('P8', `sync ${what}: failed ${failed} of ${uploads} uploads, and nothing else`)
   })
 
@@ -81,7 +82,8 @@ describe.skipIf(!possible)('a sync that fails', () => {
       expect(new Set(before)).toEqual(new Set([200]))
 
       const threads = await findThreads(coffer.pid)
-      await using strace = await attach(threads[of.thread], failure('fsync', `${randomInt(1, 4)}`))
+      const when = `${randomInt(1, 4)}`
+      await using strace = await attach(threads[of.thread], failure('fsync', when))
       const ids = [...known.stored.keys()].slice(0, 4)
       const during = await Promise.all([
         uploadAtOnce(coffer, known),
@@ -92,8 +94,8 @@ describe.skipIf(!possible)('a sync that fails', () => {
       await strace[Symbol.asyncDispose]()
       expect(new Set(await uploadAtOnce(coffer, known))).toEqual(new Set([200]))
 
-      await expectWholeAfterCut(coffer, fileSystem, known)
-      coffer = running.use(await start(fileSystem))
+      coffer = running.use(await restartAfterCut(coffer, fileSystem))
+      expect((await inspect(coffer, known)).findings).toEqual(nothingWrong)
     }
 
     const failed = statuses.filter((status) => status >= 500).length
@@ -143,10 +145,6 @@ async function remove(coffer: Coffer, id: string, known: Acknowledged): Promise<
   return answer.status
 }
 
-async function expectStatus(asking: Promise<number>, status: number): Promise<void> {
-  expect(await asking).toBe(status)
-}
-
 /** What was refused is not there, and what was to be deleted and was refused still is. */
 async function expectOnlyWhatIsKnown(coffer: Coffer, known: Acknowledged): Promise<void> {
   const { findings, listed } = await inspect(coffer, known)
@@ -154,17 +152,12 @@ async function expectOnlyWhatIsKnown(coffer: Coffer, known: Acknowledged): Promi
   expect(listed.toSorted()).toEqual([...known.stored.keys()].toSorted())
 }
 
-async function expectWholeAfterCut(
-  coffer: Coffer,
-  fileSystem: FileSystem,
-  known: Acknowledged,
-): Promise<void> {
+async function restartAfterCut(coffer: Coffer, fileSystem: FileSystem): Promise<Coffer> {
   await freeze(coffer.pid)
   await cutPower([fileSystem])
   await coffer.kill()
   await fileSystem.remount()
-  await using restarted = await start(fileSystem)
-  expect((await inspect(restarted, known)).findings).toEqual(nothingWrong)
+  return start(fileSystem)
 }
 
 function isInjected({ result }: SystemCall): boolean {
