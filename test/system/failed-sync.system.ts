@@ -10,7 +10,14 @@ import {
   sha256,
   someBytes,
 } from '../../packages/cli/test/load.ts'
-import { type Coffer, makeFolder, startCoffer } from '../../packages/cli/test/start-coffer.ts'
+import {
+  type Coffer,
+  makeFolder,
+  type StartOptions,
+  startCoffer,
+} from '../../packages/cli/test/start-coffer.ts'
+import { ignoredFailure } from './breakages.ts'
+import { breakBuild } from './broken-build.ts'
 import { cutPower, type FileSystem, fileSystemCommands, makeFileSystem } from './file-system.ts'
 import { freeze } from './frozen-process.ts'
 import { attach, findThreads, oneHelper } from './injected-calls.ts'
@@ -20,6 +27,8 @@ import { readSystemCalls, type SystemCall, traceOptions } from './system-calls.t
 
 const KiB = 1024
 
+const uploads = tries({ short: 20, long: 100 })
+
 const possible = machineHas({ ...fileSystemCommands, strace: 'strace' })
 
 // After a sync that failed Linux may say of the next that it succeeded, although the bytes are
@@ -28,43 +37,27 @@ describe.skipIf(!possible)('a sync that fails', () => {
   it.each([
     { what: 'of a file with bytes', call: 'fdatasync' },
     { what: 'of a folder', call: 'fsync' },
-  ])('$what fails its upload alone', async ({ what, call }) => {
-    const uploads = tries({ short: 20, long: 100 })
+  ] as const)('$what fails its upload alone', async ({ what, call }) => {
     await using fileSystem = await makeFileSystem('ext4')
-    await using traces = await makeFolder()
-    await using coffer = await start(fileSystem)
-    const trace = join(traces.path, 'trace')
-    const known = nothingAcknowledged()
-    expect(await upload(coffer, KiB, known)).toBe(200)
-
-    const { files } = await findThreads(coffer.pid)
-    await using strace = await attach(files, [
-      ...traceOptions,
-      '-o',
-      trace,
-      ...failure(call, '1+3'),
-    ])
-    const statuses: number[] = []
-    for (let count = 0; count < uploads; count += 1) {
-      statuses.push(await upload(coffer, 100 * KiB, known))
-      await expectOnlyWhatIsKnown(coffer, known)
-      // Before the next, which is a file again.
-      expect(await listDisk(coffer.folder)).toEqual({
-        blobs: listRows(coffer.folder).held,
-        drafts: [],
-      })
-    }
-
-    await strace[Symbol.asyncDispose]()
+    const { coffer, known, statuses, reliance } = await failSyncs(call, fileSystem)
+    await using _running = coffer
     const failed = statuses.filter((status) => status >= 500).length
     expect(failed).toBeGreaterThan(uploads / 5)
     expect(statuses.filter((status) => status === 200)).toHaveLength(uploads - failed)
-    const calls = await readSystemCalls(trace)
-    expect(calls.filter(isInjected).length).toBeGreaterThanOrEqual(failed)
-    expect(findReliance(calls)).toEqual([])
+    expect(reliance).toEqual([])
     await using restarted = await restartAfterCut(coffer, fileSystem)
     expect((await inspect(restarted, known)).findings).toEqual(nothingWrong)
     report('P8', `sync ${what}: failed ${failed} of ${uploads} uploads, and nothing else`)
+  })
+
+  it(`is noticed in a build in which ${ignoredFailure.fault}`, async () => {
+    await using build = await breakBuild(ignoredFailure)
+    await using fileSystem = await makeFileSystem('ext4')
+    const failing = await failSyncs('fdatasync', fileSystem, build.command)
+    await using _running = failing.coffer
+    const [first] = failing.reliance
+    report('P1', `${ignoredFailure.fault}: ${failing.reliance.length} times, first a ${first}`)
+    expect(first).toMatch(/^link of /)
   })
 
   it.each([
@@ -83,7 +76,10 @@ describe.skipIf(!possible)('a sync that fails', () => {
 
       const threads = await findThreads(coffer.pid)
       const when = `${randomInt(1, 4)}`
-      await using strace = await attach(threads[of.thread], failure('fsync', when))
+      await using strace = await attach(threads[of.thread], [
+        ...['-e', 'trace=fsync'],
+        ...failure('fsync', when),
+      ])
       const ids = [...known.stored.keys()].slice(0, 4)
       const during = await Promise.all([
         uploadAtOnce(coffer, known),
@@ -110,13 +106,40 @@ describe.skipIf(!possible)('a sync that fails', () => {
   })
 })
 
-function start({ path }: FileSystem): Promise<Coffer> {
-  return startCoffer({ folder: join(path, 'data'), env: oneHelper })
+/** Uploads to a new server, one by one, of which each third or so meets a sync that fails. */
+async function failSyncs(
+  call: 'fsync' | 'fdatasync',
+  fileSystem: FileSystem,
+  command?: StartOptions['command'],
+) {
+  await using traces = await makeFolder()
+  await using failed = new AsyncDisposableStack()
+  const coffer = failed.use(await start(fileSystem, command))
+  const trace = join(traces.path, 'trace')
+  const known = nothingAcknowledged()
+  expect(await upload(coffer, KiB, known)).toBe(200)
+
+  const { files } = await findThreads(coffer.pid)
+  await using strace = await attach(files, [...traceOptions, '-o', trace, ...failure(call, '1+3')])
+  const statuses: number[] = []
+  for (let count = 0; count < uploads; count += 1) {
+    statuses.push(await upload(coffer, 100 * KiB, known))
+    await expectOnlyWhatIsKnown(coffer, known)
+    const { held } = listRows(coffer.folder)
+    expect(await listDisk(coffer.folder)).toEqual({ blobs: held, drafts: [] })
+  }
+  await strace[Symbol.asyncDispose]()
+  failed.move()
+  return { coffer, known, statuses, reliance: findReliance(await readSystemCalls(trace)) }
+}
+
+function start({ path }: FileSystem, command?: StartOptions['command']): Promise<Coffer> {
+  return startCoffer({ folder: join(path, 'data'), env: oneHelper, ...(command && { command }) })
 }
 
 /** @param when as `2` for the second call, or `1+3` for the first and each third after it. */
 function failure(call: string, when: string): string[] {
-  return ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${when}`]
+  return ['-e', `inject=${call}:error=EIO:when=${when}`]
 }
 
 const Id = z.object({ id: z.string() })
@@ -158,10 +181,6 @@ async function restartAfterCut(coffer: Coffer, fileSystem: FileSystem): Promise<
   await coffer.kill()
   await fileSystem.remount()
   return start(fileSystem)
-}
-
-function isInjected({ result }: SystemCall): boolean {
-  return result === -1
 }
 
 /** Drafts whose sync failed, and that were synced again or linked all the same. */
