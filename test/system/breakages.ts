@@ -9,6 +9,13 @@ export const noFileSync: Breakage = {
   replacement: '  const { size }',
 }
 
+export const ignoredFailure: Breakage = {
+  fault: 'a failed sync of a file is ignored',
+  file: 'packages/server/src/blobs/files.ts',
+  text: '  await handle.datasync()\n  const { size }',
+  replacement: '  await handle.datasync().catch(() => {})\n  const { size }',
+}
+
 export const noSmallSync: Breakage = {
   fault: 'the database of small blobs is not synced',
   file: 'packages/server/src/blobs/small-blob-operations.ts',

@@ -3,14 +3,20 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 
+const mostMilliseconds = 10_000
+
 /**
  * Resolves once no thread runs any more, so that no error handler of the process runs on what
- * happens to its files next.
+ * happens to its files next. A process that is traced does not count as stopped.
  */
 export async function freeze(pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP')
+  const deadline = performance.now() + mostMilliseconds
   // One that waits for the disk stops only when that has answered; no event tells of it.
-  while ((await threadStates(pid)).some((state) => state !== 'T')) await setImmediate()
+  while ((await threadStates(pid)).some((state) => state !== 'T')) {
+    if (performance.now() > deadline) throw new Error(`Process ${pid} does not stop.`)
+    await setImmediate()
+  }
 }
 
 async function threadStates(pid: number): Promise<string[]> {

@@ -10,7 +10,9 @@ import { cofferProgram, makeFolder, startCoffer } from '../../packages/cli/test/
 import { readSystemCalls, type SystemCall, traceOptions } from './system-calls.ts'
 
 export interface Traced {
-  /** The data folder, which is gone by now. */
+  /** A folder that was there before the start; all are gone by now. */
+  readonly root: string
+  /** The data folder, which the start has made within one that it had to make too. */
   readonly folder: string
   readonly calls: readonly SystemCall[]
   readonly uploads: readonly Request[]
@@ -33,15 +35,16 @@ export async function traceCoffer(
   sizes: readonly number[],
   command: readonly string[] = [cofferProgram],
 ): Promise<Traced> {
-  await using traces = await makeFolder()
-  const trace = join(traces.path, 'trace')
+  await using root = await makeFolder()
+  const trace = join(root.path, 'trace')
+  const folder = join(root.path, 'outer', 'data')
   await using coffer = await startCoffer({
+    folder,
     // With -D the process that is started is the server, and strace beside it.
     command: ['strace', '-D', '--seccomp-bpf', ...traceOptions, '-o', trace, ...command],
     // Only what is asked for is to happen.
     env: { COFFER_SWEEP_SECONDS: '86400' },
   })
-  const { folder } = coffer
   // The first sweep ends with it.
   const smallLog = join(folder, 'blobs', 'small-blobs.db-wal')
   await expect.poll(async () => (await stat(smallLog)).size, { timeout: 10_000 }).toBe(0)
@@ -79,5 +82,5 @@ export async function traceCoffer(
 
   await coffer.kill()
   const calls = await readSystemCalls(trace)
-  return { folder, calls, uploads: files, deletions }
+  return { root: root.path, folder, calls, uploads: files, deletions }
 }

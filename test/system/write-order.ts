@@ -118,15 +118,13 @@ export function checkDeletion(traced: Traced, request: Request): string[] {
 }
 
 /** All that the first start makes is there to stay before anyone is told that it serves. */
-export function checkFirstStart({ folder, calls }: Traced): string[] {
+export function checkFirstStart({ root, folder, calls }: Traced): string[] {
   const listening = calls.find(
     ({ name, strings }) => name === 'write' && strings[0]?.startsWith('Coffer is listening'),
   )
   const files = ['coffer.db', 'coffer.db-wal', 'blobs/small-blobs.db', 'blobs/small-blobs.db-wal']
   const made = [
-    ...calls.filter(({ name, strings, result }) => {
-      return name === 'mkdir' && result === 0 && isWithin(strings[0], folder)
-    }),
+    ...calls.filter((call) => makesFolder(call, root)),
     ...files.map((name) => {
       return calls.find((call) => call.name === 'openat' && call.strings[0] === join(folder, name))
     }),
@@ -150,10 +148,8 @@ export function draftSyncs({ folder, calls }: Traced, { blob }: Request): number
 }
 
 /** The folders that the start has made. */
-export function foldersMade({ folder, calls }: Traced): number {
-  return calls.filter(({ name, strings, result }) => {
-    return name === 'mkdir' && result === 0 && isWithin(strings[0], folder)
-  }).length
+export function foldersMade({ root, calls }: Traced): number {
+  return calls.filter((call) => makesFolder(call, root)).length
 }
 
 /** All that began since the answer before, as requests come one by one, up to this answer. */
@@ -189,6 +185,6 @@ function isAnswer({ target, strings }: SystemCall): boolean {
   return target?.startsWith('socket:') === true && strings[0]?.startsWith('HTTP/1.1 ') === true
 }
 
-function isWithin(path: string | undefined, folder: string): boolean {
-  return path === folder || path?.startsWith(`${folder}/`) === true
+function makesFolder({ name, strings, result }: SystemCall, root: string): boolean {
+  return name.startsWith('mkdir') && result === 0 && strings[0]?.startsWith(`${root}/`) === true
 }
