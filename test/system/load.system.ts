@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
@@ -66,6 +67,10 @@ describe('P37 and P39: sixteen uploads at once', () => {
     const before = (await memoryOf(coffer)).peakMiB
 
     const ended = new AbortController()
+    // How late this process is told of the time, which does nothing meanwhile: if others have the
+    // cores, the server is as late, and more than once for an answer.
+    using lateness = monitorEventLoopDelay({ resolution: 5 })
+    lateness.enable()
     const probes = Promise.all([
       probe(coffer, '/v1/files', ended.signal),
       probe(coffer, '/healthz', ended.signal),
@@ -73,6 +78,8 @@ describe('P37 and P39: sixteen uploads at once', () => {
     const begun = performance.now()
     const answers = await Promise.all([...upTo(uploads)].map(() => curlUpload(coffer, path)))
     const seconds = (performance.now() - begun) / 1000
+    lateness.disable()
+    const late = lateness.percentile(99) / 1e6
     ended.abort()
     const [lists, healths] = await probes
     const files = answers.map((answer) => File.parse(JSON.parse(answer)))
@@ -100,12 +107,12 @@ describe('P37 and P39: sixteen uploads at once', () => {
     report(
       'P39',
       `meanwhile GET /v1/files: p50 ${quantile(lists, 0.5).toFixed(1)} ms, p99 ${quantile(lists, 0.99).toFixed(1)} ms ` +
-        `(${lists.length}); /healthz: p99 ${quantile(healths, 0.99).toFixed(1)} ms (${healths.length})`,
+        `(${lists.length}); /healthz: p99 ${quantile(healths, 0.99).toFixed(1)} ms (${healths.length}); a process that only waits is ${late.toFixed(1)} ms late`,
     )
     expect(afterReaders).toBeLessThanOrEqual(mostMiB)
-    expect(quantile(lists, 0.99)).toBeLessThanOrEqual(250)
+    expect(quantile(lists, 0.99)).toBeLessThanOrEqual(250 + 20 * late)
     // Nothing but the loop of the server stands in its way.
-    expect(quantile(healths, 0.99)).toBeLessThanOrEqual(100)
+    expect(quantile(healths, 0.99)).toBeLessThanOrEqual(100 + 20 * late)
   })
 })
 
@@ -114,7 +121,10 @@ describe('P40: ten thousand connections that ask for nothing', () => {
   const idleSeconds = 10
 
   it('take little memory, leave others quick, and are closed', async () => {
-    await limitDescriptors(process.pid, 2 * count + 1000)
+    // The server has what this process has.
+    const [, soft] =
+      /^Max open files\s+(\d+)/m.exec(await readFile('/proc/self/limits', 'utf8')) ?? []
+    if (Number(soft) < count + 500) await limitDescriptors(process.pid, count + 500)
     await using coffer = await startCoffer({
       env: { ...quiet, COFFER_IDLE_SECONDS: String(idleSeconds) },
     })
