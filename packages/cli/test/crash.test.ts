@@ -4,6 +4,7 @@ import { FilePage } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { listDisk, listRows } from './data-folder.ts'
+import { runFake } from './fake-io.ts'
 import { type Coffer, makeFolder, startCoffer } from './start-coffer.ts'
 
 const KiB = 1024
@@ -41,9 +42,12 @@ describe('kill -9 under load', () => {
       const ends = await Promise.all(load.map(({ ended }) => ended))
       interrupted += ends.filter((end) => end === 'interrupted').length
       drafts += (await listDisk(folder.path)).drafts.length
+      // As the crash has left it, and below beside the server that cleans up.
+      await expectNoFaults(folder.path)
 
       coffer = running.use(await startCoffer({ folder: folder.path }))
       starts.push(coffer.startMilliseconds)
+      await expectNoFaults(folder.path)
       await expectWhole(coffer, known)
     }
 
@@ -128,6 +132,12 @@ async function expectWhole(coffer: Coffer, known: Acknowledged): Promise<void> {
   const { held } = listRows(coffer.folder)
   expect((await listDisk(coffer.folder)).blobs).toEqual(held)
   expect(held).toHaveLength(files.size)
+}
+
+async function expectNoFaults(folder: string): Promise<void> {
+  const { code, stdout, stderr } = await runFake(['fsck', '--data', folder])
+  expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' })
+  expect(stdout).toContain('; 0 orphans, 0 B, of which 0 quarantined; 0 faults')
 }
 
 function sha256(content: Uint8Array): string {

@@ -45,17 +45,17 @@ export async function copyStore({ path, large, small }: MadeStore): Promise<Made
 }
 
 /** Changes the rows behind the server's back. */
-export function changeRows({ path }: Folder, sql: string): void {
+export function changeRows({ path }: Pick<Folder, 'path'>, sql: string): void {
   using database = new DatabaseSync(join(path, 'coffer.db'))
   database.exec(`pragma foreign_keys = off; ${sql}`)
 }
 
-export function changeSmallBlobs({ path }: Folder, sql: string): void {
+export function changeSmallBlobs({ path }: Pick<Folder, 'path'>, sql: string): void {
   using database = new DatabaseSync(join(path, 'blobs', 'small-blobs.db'))
   database.exec(sql)
 }
 
-export function blobOf({ path }: Folder, file: string): string {
+export function blobOf({ path }: Pick<Folder, 'path'>, file: string): string {
   using database = new DatabaseSync(join(path, 'coffer.db'), { readOnly: true })
   const row = database.prepare('select blob_id from segments where file_id = ?').get(file)
   return Row.parse(row).blob_id
