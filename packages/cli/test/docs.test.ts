@@ -36,6 +36,7 @@ describe('docs/cli.md', () => {
         PATH: `${join(repository, 'node_modules', '.bin')}:${process.env['PATH']}`,
         OPENAI_BASE_URL: `${coffer.url}/v1`,
         OPENAI_API_KEY: coffer.key,
+        COFFER_DATA: coffer.folder,
       },
     })
     const { code } = await shell.ended

@@ -54,6 +54,13 @@ async function overwrite(path: string, at: number, length: number): Promise<void
   await handle.write(Buffer.alloc(length, 0xa5), 0, length, at)
 }
 
+/** The first page of an index, counted from 1. */
+function rootOf(path: string, index: string): number {
+  using database = new DatabaseSync(join(path, 'coffer.db'), { readOnly: true })
+  const select = database.prepare('select rootpage from sqlite_schema where name = ?')
+  return Number(select.get(index)?.['rootpage'])
+}
+
 async function changeMark({ path }: { path: string }, changes: object): Promise<void> {
   const file = join(path, 'blobs', 'STORE')
   const mark: unknown = JSON.parse(await readFile(file, 'utf8'))
@@ -145,6 +152,14 @@ describe.concurrent('coffer fsck', () => {
     [
       'rows that are damaged',
       ({ path }) => overwrite(join(path, 'coffer.db'), 8192, 4096 * 4),
+      ['database'],
+    ],
+    [
+      'a page of rows that nothing but SQLite itself looks at',
+      ({ path }) => {
+        const page = rootOf(path, 'deleted_files_by_age')
+        return overwrite(join(path, 'coffer.db'), (page - 1) * 4096, 100)
+      },
       ['database'],
     ],
     [

@@ -162,7 +162,7 @@ async function checkRows(db: Database): Promise<Fault[]> {
   return faults
 }
 
-interface PartNeeds {
+export interface PartNeeds {
   readonly places: Places
   readonly db: Database
   readonly bytes: DiskReader
@@ -171,7 +171,7 @@ interface PartNeeds {
 }
 
 /** The blobs whose ids begin with the same two digits. */
-async function inspectPart({ places, db, bytes, prefix, now }: PartNeeds) {
+export async function inspectPart({ places, db, bytes, prefix, now }: PartNeeds) {
   const faults: Fault[] = []
   const listed = await bytes.list(prefix)
   const blobs = listed.filter(({ id }) => isBlobId(id, prefix))
