@@ -1,5 +1,6 @@
 /** `coffer scrub`: reads all content and tells which of it is not what was stored. */
 
+import { constants, setPriority } from 'node:os'
 import type { Damage, ScrubOutcome } from '@coffer/server'
 import { type Command, InvalidArgumentError } from 'commander'
 import { interruptible } from './interruptible.ts'
@@ -19,7 +20,7 @@ interface ScrubOptions extends StoreOption {
 export function addScrubCommand(program: Command, io: Io): void {
   addStoreOption(program.command('scrub'))
     .description('Read all content and find what is damaged; the store may be in use meanwhile.')
-    .option('--rate <number>', 'how many MiB to read in a second', toRate, 50)
+    .option('--rate <number>', 'how many MiB to read in a second', toRate, 20)
     .option('--json', 'print a line of JSON for each damaged file')
     .action((options: ScrubOptions) =>
       interruptible(io, (signal) => scrubStore(options, io, signal)),
@@ -29,10 +30,12 @@ export function addScrubCommand(program: Command, io: Io): void {
 function toRate(text: string): number {
   const rate = Number(text)
   if (rate > 0 && Number.isFinite(rate)) return rate
-  throw new InvalidArgumentError('Give a number of MiB, as 50.')
+  throw new InvalidArgumentError('Give a number of MiB, as 20.')
 }
 
 async function scrubStore(options: ScrubOptions, io: Io, signal: AbortSignal): Promise<void> {
+  // Behind all who wait for an answer. Not where it runs as a function in another program.
+  if (io === process) setPriority(constants.priority.PRIORITY_LOW)
   const places = await findStore(options, io)
   const { scrub } = await import('@coffer/server')
   const progress = showProgress(io)

@@ -18,7 +18,7 @@ import { lockStore, type Places, requireStore } from './places.ts'
 const batch = 200
 
 /** What looking for a blob costs a disk, as bytes of the rate: many small ones are work, too. */
-const seekBytes = 16 * 1024
+const seekBytes = 64 * 1024
 
 /** Shorter rests cost more than they spare. */
 const leastRestMilliseconds = 20
