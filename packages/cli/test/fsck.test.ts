@@ -1,4 +1,4 @@
-import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -267,6 +267,41 @@ describe.concurrent('coffer fsck --repair', () => {
     const { code, reports } = await check(store, '--repair')
     expect(reports.map(({ faults }) => faults.length)).toEqual([1, 0])
     expect(code).toBe(0)
+  })
+
+  it('takes the mark from a file whose bytes were put back, and leaves it on another', async () => {
+    await using store = await copyStore(made)
+    const [back = '', gone = ''] = store.large
+    const blob = findBlob(store.path, back)
+    const content = await readFile(blob)
+    await rm(blob)
+    await truncate(findBlob(store.path, gone), 1)
+    await check(store, '--repair')
+    await writeFile(blob, content)
+    const { reports } = await check(store, '--repair')
+    expect(reports.at(0)?.faults).toHaveLength(3)
+    expect(reports.at(1)?.faults).toMatchObject([
+      { kind: 'damaged', file: gone },
+      { kind: 'mismatching', file: gone },
+    ])
+    // The right number of bytes is not enough.
+    changeRows(store, `update files set damaged_at = 1 where id = '${back}'`)
+    await overwrite(blob, 5, 5)
+    expect((await check(store, '--repair')).report?.faults).toMatchObject([
+      { kind: 'damaged', file: back },
+      { kind: 'damaged', file: gone },
+      { kind: 'mismatching', file: gone },
+    ])
+  })
+
+  it('marks nothing where the volume of the bytes is not mounted', async () => {
+    await using store = await copyStore(made)
+    await rm(join(store.path, 'blobs'), { recursive: true })
+    await mkdir(join(store.path, 'blobs'))
+    const { code, reports, stderr } = await check(store, '--repair')
+    expect({ code, reports: reports.length }).toEqual({ code: 1, reports: 1 })
+    expect(stderr).toMatch(/^coffer: Nothing was mended: .*\n$/)
+    expect((await check(store)).report?.faults.filter(({ kind }) => kind === 'damaged')).toEqual([])
   })
 
   it('refuses in one sentence while a server runs, and changes nothing', async () => {

@@ -145,8 +145,6 @@ export async function listNotedOrphans(
 export interface WholeFile {
   readonly sequence: number
   readonly id: string
-  readonly project_id: string
-  readonly bytes: number
   readonly sha256: string
   readonly segments: readonly Segment[]
 }
@@ -161,19 +159,30 @@ export async function listWholeFiles(
     .where('sequence', '>', after)
     .orderBy('sequence')
     .limit(limit)
-    .select(['sequence', 'id', 'project_id', 'bytes', 'sha256'])
+    .select(['sequence', 'id', 'sha256'])
     .execute()
   const whole: WholeFile[] = []
   for (const file of files) {
-    const segments = await db
-      .selectFrom('segments')
-      .where('file_id', '=', file.id)
-      .orderBy('position')
-      .select(['blob_id', 'bytes', 'checksums'])
-      .execute()
-    whole.push({ ...file, segments })
+    whole.push({ ...file, segments: await listSegmentsOf(db, file.id) })
   }
   return whole
+}
+
+export async function findWholeFile(
+  db: Database,
+  { id }: { id: string },
+): Promise<Pick<WholeFile, 'sha256' | 'segments'> | undefined> {
+  const file = await db.selectFrom('files').where('id', '=', id).select('sha256').executeTakeFirst()
+  return file && { ...file, segments: await listSegmentsOf(db, id) }
+}
+
+async function listSegmentsOf(db: Database, file_id: string): Promise<Segment[]> {
+  return db
+    .selectFrom('segments')
+    .where('file_id', '=', file_id)
+    .orderBy('position')
+    .select(['blob_id', 'bytes', 'checksums'])
+    .execute()
 }
 
 export async function isFile(db: Database, { id }: { id: string }): Promise<boolean> {
@@ -203,6 +212,11 @@ export async function markDamaged(
     .where('id', '=', id)
     .where('damaged_at', 'is', null)
     .execute()
+}
+
+/** Takes the mark from a file whose bytes are what was stored. */
+export async function unmarkDamaged(db: Database, { id }: { id: string }): Promise<void> {
+  await db.updateTable('files').set({ damaged_at: null }).where('id', '=', id).execute()
 }
 
 /** Shows an orphan to the sweep, which brings it on its way. */

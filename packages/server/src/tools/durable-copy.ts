@@ -1,7 +1,7 @@
 /** Copies of files that outlast a power cut. */
 
 import { constants, existsSync } from 'node:fs'
-import { copyFile, open, readdir, rm } from 'node:fs/promises'
+import { chmod, copyFile, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSystemError } from '../blobs/blob-file.ts'
 import { flushFolder } from '../blobs/folder-sync.ts'
@@ -40,6 +40,8 @@ export async function together<Item>(
 export async function copyDurably(from: string, to: string): Promise<number> {
   // Where the file system can, the copy shares its blocks with the file until one of them changes.
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+  // A backup may lie where nothing can be written, and says so of each file.
+  await chmod(to, 0o600)
   return flushFile(to)
 }
 

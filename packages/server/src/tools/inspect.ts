@@ -4,6 +4,7 @@
  * wrong is wrong if it still does when it is looked at again in the order of that invariant.
  */
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { prefixes, smallBlobsName } from '../blobs/disk-layout.ts'
 import { type DiskReader, openDiskReader, type StoredBlob } from '../blobs/disk-reader.ts'
@@ -94,6 +95,7 @@ export async function inspect(
 }
 
 function checkDatabase(path: string): Fault[] {
+  if (!existsSync(path)) return [{ kind: 'database', path, message: 'it is missing' }]
   return quickCheck(path).map((message) => ({ kind: 'database', path, message }))
 }
 

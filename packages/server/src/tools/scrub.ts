@@ -1,17 +1,12 @@
 /** Reads all content and holds it against what was stored, as slowly as it is told. */
 
-import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { BlobError } from '../blobs/blob-error.ts'
-import { isSystemError } from '../blobs/blob-file.ts'
-import { checkBlocks } from '../blobs/block-sums.ts'
-import { type DiskReader, openDiskReader } from '../blobs/disk-reader.ts'
+import { openDiskReader } from '../blobs/disk-reader.ts'
 import { FolderInUse } from '../lock-folder.ts'
-import type { Segment } from '../metadata/files.ts'
 import * as rows from '../metadata/inspection.ts'
 import { openSqliteRows } from '../metadata/sqlite-rows.ts'
 import { type Clock, systemClock } from '../service/clock.ts'
-import { isStorageFault } from '../sqlite/faults.ts'
+import { type FoundDamage, findDamage } from './find-damage.ts'
 import { lockStore, type Places, requireStore } from './places.ts'
 
 /** Files of one question to the database. */
@@ -23,12 +18,8 @@ const seekBytes = 64 * 1024
 /** Shorter rests cost more than they spare. */
 const leastRestMilliseconds = 20
 
-export interface Damage {
+export interface Damage extends FoundDamage {
   readonly file: string
-  /** A sentence. */
-  readonly what: string
-  /** Undefined where all blobs are whole, and what they make up is not. */
-  readonly blob: string | undefined
   /** Whether the file is marked as damaged now: beside a running server it is only reported. */
   readonly isMarked: boolean
 }
@@ -84,59 +75,6 @@ export async function scrub(places: Places, options: ScrubOptions): Promise<Scru
     }
     if (part.length < batch) return { files, bytes: read, damaged }
   }
-}
-
-type Paced = (pieces: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
-
-async function findDamage(
-  bytes: DiskReader,
-  file: rows.WholeFile,
-  paced: Paced,
-): Promise<Pick<Damage, 'what' | 'blob'> | undefined> {
-  const digest = createHash('sha256')
-  for (const segment of file.segments) {
-    try {
-      const size = await bytes.size(segment.blob_id)
-      if (size === undefined) return { what: 'its bytes are missing', blob: segment.blob_id }
-      if (size !== segment.bytes) {
-        const what = `${size} bytes are there, and ${segment.bytes} were stored`
-        return { what, blob: segment.blob_id }
-      }
-      for await (const piece of readChecked(bytes, segment, paced)) digest.update(piece)
-    } catch (error) {
-      const what = whatIsDamaged(error)
-      if (what === undefined) throw error
-      return { what, blob: segment.blob_id }
-    }
-  }
-  if (digest.digest('hex') === file.sha256) return undefined
-  const [only] = file.segments
-  const blob = file.segments.length === 1 ? only?.blob_id : undefined
-  return { what: 'its content is not what was stored', blob }
-}
-
-function readChecked(
-  bytes: DiskReader,
-  { blob_id: id, bytes: end, checksums: sums }: Segment,
-  paced: Paced,
-): AsyncIterable<Uint8Array> {
-  const pieces = paced(bytes.read(id, { start: 0, end }))
-  return sums.length === 0 ? pieces : checkBlocks(pieces, { id, sums, first: 0 })
-}
-
-/** Undefined where the error says nothing about the bytes: another user's file is not damaged. */
-function whatIsDamaged(error: unknown): string | undefined {
-  if (error instanceof BlobError) {
-    return error.code === 'not-found' ? 'its bytes are missing' : sentenceOf(error)
-  }
-  if (isStorageFault(error) || isSystemError(error, 'EIO')) {
-    return `the disk cannot read it: ${sentenceOf(error)}`
-  }
-  return undefined
-}
-
-function sentenceOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/\.$/, '') : String(error)
 }
 
 /** @returns whether it could: beside a running server the rows are the server's. */
