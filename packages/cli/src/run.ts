@@ -50,6 +50,10 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   show: async () => (await import('./show-command.ts')).addShowCommand,
   download: async () => (await import('./download-command.ts')).addDownloadCommand,
   delete: async () => (await import('./delete-command.ts')).addDeleteCommand,
+  fsck: async () => (await import('./fsck-command.ts')).addFsckCommand,
+  scrub: async () => (await import('./scrub-command.ts')).addScrubCommand,
+  backup: async () => (await import('./backup-command.ts')).addBackupCommand,
+  restore: async () => (await import('./restore-command.ts')).addRestoreCommand,
   complete: async () => (await import('./complete-command.ts')).addCompleteCommand,
 }
 

@@ -5,7 +5,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Folder, makeFolder, repository } from './start-coffer.ts'
 import { runInTerminal, type TerminalProgram } from './terminal.ts'
 
-const commands = ['serve', 'upload', 'list', 'show', 'download', 'delete', 'complete']
+const commands = [
+  'serve',
+  'upload',
+  'list',
+  'show',
+  'download',
+  'delete',
+  'fsck',
+  'scrub',
+  'backup',
+  'restore',
+  'complete',
+]
 
 let folder: Folder
 beforeAll(async () => {

@@ -9,7 +9,19 @@ const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code = '']) =>
 describe('docs/cli.md', () => {
   it('has lines to run, and names every command and exit code', () => {
     expect(lines.match(/coffer \w+/g)?.length).toBeGreaterThan(5)
-    for (const command of ['serve', 'upload', 'list', 'show', 'download', 'delete', 'complete']) {
+    for (const command of [
+      'serve',
+      'upload',
+      'list',
+      'show',
+      'download',
+      'delete',
+      'fsck',
+      'scrub',
+      'backup',
+      'restore',
+      'complete',
+    ]) {
       expect(page).toContain(`coffer ${command}`)
     }
     for (const code of ['0', '1', '2', '130', '141']) expect(page).toContain(`| ${code} |`)
@@ -24,6 +36,7 @@ describe('docs/cli.md', () => {
         PATH: `${join(repository, 'node_modules', '.bin')}:${process.env['PATH']}`,
         OPENAI_BASE_URL: `${coffer.url}/v1`,
         OPENAI_API_KEY: coffer.key,
+        COFFER_DATA: coffer.folder,
       },
     })
     const { code } = await shell.ended

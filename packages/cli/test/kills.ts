@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { listDisk } from './data-folder.ts'
 import { findDebris } from './debris.ts'
+import { runFake } from './fake-io.ts'
 import { inspect, nothingWrong } from './inspection.ts'
 import { nothingAcknowledged, someBytes, startLoad } from './load.ts'
 import { startCoffer } from './start-coffer.ts'
@@ -49,9 +50,12 @@ export async function killUnderLoad(
     await coffer.kill()
     interrupted += await writing.ended
     drafts += (await listDisk(folder)).drafts.length
+    // As the kill has left it, and below beside the server that cleans up.
+    await expectNoFaults(folder)
 
     coffer = running.use(await startCoffer({ folder }))
     starts.push(coffer.startMilliseconds)
+    await expectNoFaults(folder)
     expect((await listDisk(folder)).drafts).toEqual([])
     const { listed, findings } = await inspect(coffer, known)
     expect(findings).toEqual(nothingWrong)
@@ -59,4 +63,10 @@ export async function killUnderLoad(
   }
   const deleted = known.deleted.size
   return { stored: known.stored.size + deleted, deleted, interrupted, drafts, starts }
+}
+
+async function expectNoFaults(folder: string): Promise<void> {
+  const { code, stdout, stderr } = await runFake(['fsck', '--data', folder])
+  expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' })
+  expect(stdout).toContain('; 0 orphans, 0 B, of which 0 quarantined; 0 faults')
 }

@@ -3,11 +3,16 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
+/** Another process has the folder. */
+export class FolderInUse extends Error {
+  override readonly name = 'FolderInUse'
+}
+
 /**
  * Locks the folder until the lock is disposed of or the process ends, however it ends: the lock is
  * the operating system's, taken by SQLite, as Node has no call for one.
  *
- * @throws if another process has it.
+ * @throws FolderInUse
  */
 export function lockFolder(folder: string): Disposable {
   const database = new DatabaseSync(join(folder, 'LOCK'))
@@ -18,7 +23,7 @@ export function lockFolder(folder: string): Disposable {
     database.close()
     const held = cause instanceof Error && 'errcode' in cause && cause.errcode === sqliteBusy
     if (!held) throw cause
-    throw new Error(`The folder ${folder} is in use by another Coffer.`, { cause })
+    throw new FolderInUse(`The folder ${folder} is in use by another Coffer.`, { cause })
   }
   return {
     [Symbol.dispose]() {

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { BlobDriver, ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
+import { smallBlobsName } from './disk-layout.ts'
 import { openFilesDriver } from './files.ts'
 import { createRoom } from './room.ts'
 import { openSmallBlobs } from './small-blobs.ts'
@@ -19,7 +20,7 @@ const smallBytes = 16 * KiB
 export async function openDiskDriver(root: string): Promise<BlobDriver> {
   const room = createRoom(root)
   const files = await openFilesDriver(root, room)
-  const small = await openSmallBlobs(join(root, 'small-blobs.db'))
+  const small = await openSmallBlobs(join(root, smallBlobsName))
 
   return {
     async write(id, source) {

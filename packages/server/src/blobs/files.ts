@@ -19,6 +19,8 @@ import {
 import { dirname, join } from 'node:path'
 import type { BlobDriver } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
+import { blobPath, isSystemError, readBlobFile } from './blob-file.ts'
+import { markName, prefixes } from './disk-layout.ts'
 import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
 import type { Room } from './room.ts'
 
@@ -27,8 +29,6 @@ const MiB = 1024 * 1024
 const writeBytes = MiB
 /** However small they are: a client may send its bytes one by one. */
 const writePieces = 1024
-/** As large as reads must be to match sendfile on loopback (measured: 64 KiB is a third of it). */
-const readBytes = MiB / 2
 /** Synced on the way, so that the last sync is short and a failing disk is noticed early. */
 const syncBytes = 64 * MiB
 
@@ -37,8 +37,8 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
   const temporary = join(root, 'tmp')
   await prepare(root, temporary)
   const folders = createFolderSync()
-  const mark = join(root, 'STORE')
-  const pathOf = (id: string) => join(root, id.slice(0, 2), id)
+  const mark = join(root, markName)
+  const pathOf = (id: string) => blobPath(root, id)
 
   async function publish(draft: string, id: string): Promise<void> {
     const path = pathOf(id)
@@ -70,20 +70,7 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
       }
     },
 
-    async *read(id, { start, end }) {
-      await using handle = await openBlob(pathOf(id), id)
-      for (let position = start; position < end; ) {
-        const length = Math.min(readBytes, end - position)
-        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(length), {
-          position,
-        })
-        if (bytesRead === 0) {
-          throw new BlobError('damaged', `Blob ${id} ends at byte ${position}.`)
-        }
-        position += bytesRead
-        yield buffer.subarray(0, bytesRead)
-      }
-    },
+    read: (id, range) => readBlobFile(root, id, range),
 
     async delete(id) {
       const path = pathOf(id)
@@ -127,8 +114,7 @@ async function prepare(root: string, temporary: string): Promise<void> {
   await makeFolder(temporary)
   // All folders that blobs can fall into exist from the start: none is made while an upload waits.
   const existing = new Set(await readdir(root))
-  for (let prefix = 0; prefix < 256; prefix += 1) {
-    const name = prefix.toString(16).padStart(2, '0')
+  for (const name of prefixes) {
     if (!existing.has(name)) await mkdir(join(root, name), { mode: 0o700 })
   }
   await flushFolder(root)
@@ -198,19 +184,6 @@ function withoutFirst(pieces: Uint8Array[], bytes: number): Uint8Array[] {
   return first === undefined ? [] : [first.subarray(first.length - (passed - bytes)), ...rest]
 }
 
-async function openBlob(path: string, id: string): Promise<FileHandle> {
-  try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-  } catch (cause) {
-    if (!isSystemError(cause, 'ENOENT')) throw cause
-    throw new BlobError('not-found', `Blob ${id} does not exist.`, { cause })
-  }
-}
-
 function exists(id: string, cause: unknown): BlobError {
   return new BlobError('exists', `Blob ${id} exists.`, { cause })
-}
-
-function isSystemError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

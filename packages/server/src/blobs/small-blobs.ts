@@ -24,7 +24,7 @@ export interface SmallBlobs {
 }
 
 // The same place seen from src/blobs and from dist/blobs.
-const migrations = new URL('../../migrations/sqlite-small-blobs/', import.meta.url)
+export const migrations = new URL('../../migrations/sqlite-small-blobs/', import.meta.url)
 
 /** Opens or makes the database at `path`, which belongs to one process at a time. */
 export async function openSmallBlobs(path: string): Promise<SmallBlobs> {

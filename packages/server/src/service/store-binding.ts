@@ -118,7 +118,8 @@ function requireSame(
   }
 }
 
-function readMark(text: string | undefined): StoreMark | undefined {
+/** @throws if what stands beside the bytes is no mark. */
+export function readMark(text: string | undefined): StoreMark | undefined {
   if (text === undefined) return undefined
   try {
     return Mark.parse(JSON.parse(text))
@@ -127,6 +128,6 @@ function readMark(text: string | undefined): StoreMark | undefined {
   }
 }
 
-function formatMark(mark: StoreMark): string {
+export function formatMark(mark: StoreMark): string {
   return `${JSON.stringify({ format: 1, ...mark })}\n`
 }

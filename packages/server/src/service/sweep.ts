@@ -17,10 +17,15 @@ const batch = 200
 
 /** An orphan is one if it is seen again after an hour, and removed after a further day. */
 const secondLookSeconds = 3600
-const quarantineSeconds = 24 * 3600
+export const quarantineSeconds = 24 * 3600
 
 /** More orphans among the blobs of one part mean that rows were lost: then nothing is touched. */
 const tolerated = { orphans: 10, share: 0.01 }
+
+/** @param orphans among so many blobs of one part. */
+export function areTooMany(orphans: number, blobs: number): boolean {
+  return orphans > Math.max(tolerated.orphans, blobs * tolerated.share)
+}
 
 /** How often rows and bytes are marked anew; of older rows nothing more is sure. */
 const advanceSeconds = 3600
@@ -81,7 +86,7 @@ export function createSweep(needs: SweepNeeds): Sweep {
       const blob_ids = ids.slice(at, at + batch)
       orphans.push(...(await metadata.findUnknownBlobs({ blob_ids })))
     }
-    if (orphans.length > Math.max(tolerated.orphans, ids.length * tolerated.share)) {
+    if (areTooMany(orphans.length, ids.length)) {
       measures.add('sweeps_stopped')
       log.error(
         { prefix, blobs: ids.length, orphans: orphans.length },

@@ -8,17 +8,35 @@ import type { SqliteConnection } from './connection.ts'
  * @throws if the database was written by a newer Coffer, whose schema this one does not know.
  */
 export function migrateSqlite(connection: SqliteConnection, folder: URL): void {
-  const files = readdirSync(folder).sort()
-  const done = Number(connection.pragma('user_version'))
-  if (done > files.length) {
-    throw new Error(
-      `The database has schema ${done}, and this Coffer knows ${files.length} at most. ` +
-        'Start the newer Coffer that wrote it.',
-    )
-  }
+  const files = listMigrations(folder)
+  const done = countDone(connection, files.length)
   files.forEach((file, index) => {
     if (index < done) return
     const sql = readFileSync(new URL(file, folder), 'utf8')
     connection.exec(`begin immediate; ${sql}; pragma user_version = ${index + 1}; commit`)
   })
+}
+
+/**
+ * For who only looks, and so cannot migrate.
+ *
+ * @throws if the database has not the schema of this version, with what to do.
+ */
+export function requireMigrated(connection: SqliteConnection, folder: URL): void {
+  const known = listMigrations(folder).length
+  if (countDone(connection, known) === known) return
+  throw new Error('The database was written by an older Coffer. Start this one once: coffer serve.')
+}
+
+function listMigrations(folder: URL): string[] {
+  return readdirSync(folder).sort()
+}
+
+function countDone(connection: SqliteConnection, known: number): number {
+  const done = Number(connection.pragma('user_version'))
+  if (done <= known) return done
+  throw new Error(
+    `The database has schema ${done}, and this Coffer knows ${known} at most. ` +
+      'Start the newer Coffer that wrote it.',
+  )
 }

@@ -1,0 +1,253 @@
+import { rmSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { backUp } from '@coffer/server'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { findBlob, listDisk, listRows } from './data-folder.ts'
+import { runFake } from './fake-io.ts'
+import { sha256 } from './load.ts'
+import {
+  blobOf,
+  changeRows,
+  changeSmallBlobs,
+  coffer,
+  copyStore,
+  type MadeStore,
+  makeStore,
+} from './made-store.ts'
+import { type Coffer, makeFolder, startCoffer } from './start-coffer.ts'
+import { startSteadyLoad } from './steady-load.ts'
+
+let made: MadeStore
+beforeAll(async () => {
+  made = await makeStore()
+})
+afterAll(async () => made[Symbol.asyncDispose]())
+
+const Manifest = z.object({
+  format: z.literal(1),
+  store: z.object({ id: z.string(), generation: z.int() }),
+  files: z.int(),
+  bytes: z.int(),
+  created_at: z.iso.datetime(),
+})
+
+describe.concurrent('coffer backup, then coffer restore', () => {
+  it('keeps every file that was acknowledged before, while others come and go', async () => {
+    await using folder = await makeFolder()
+    const backup = join(folder.path, 'backup')
+    const data = join(folder.path, 'data')
+    await using source = await startCoffer({ env: { COFFER_SWEEP_SECONDS: '1' } })
+    const load = startSteadyLoad(source)
+    await load.reached(150)
+    const storedBefore = new Map(load.stored)
+    const deletedBefore = [...load.deleted]
+    const made = await coffer('backup', '--data', source.folder, '--to', backup)
+    // Of a file that somebody asked to delete meanwhile, either is right.
+    const due = [...storedBefore].filter(([id]) => load.stored.has(id))
+    await load.stop()
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    expect(due.length).toBeGreaterThan(20)
+
+    const restored = await coffer('restore', '--from', backup, '--data', data)
+    expect(restored).toMatchObject({ code: 0, stderr: '' })
+    expect(await runFake(['fsck', '--data', data])).toMatchObject({ code: 0 })
+    const { held, loose } = listRows(data)
+    expect(loose).toEqual([])
+    expect((await listDisk(data)).blobs).toEqual(held)
+
+    await using target = await startCoffer({ folder: data })
+    for (const [id, sum] of due) expect(await readSum(target, id), id).toBe(sum)
+    for (const id of deletedBefore) expect(await readSum(target, id), id).toBe(404)
+    // No alarm: these rows and bytes belong together.
+    expect(target.stderr).not.toMatch(/"level":(40|50)/)
+    expect((await target.upload(new Uint8Array(20_000))).status).toBe(200)
+  })
+
+  it('tells of itself in a manifest', async () => {
+    await using folder = await makeFolder()
+    const backup = join(folder.path, 'one', 'backup')
+    const { code, stdout } = await runFake(['backup', '--data', made.path, '--to', backup])
+    expect(code).toBe(0)
+    const manifest = Manifest.parse(
+      JSON.parse(await readFile(join(backup, 'manifest.json'), 'utf8')),
+    )
+    expect(manifest).toMatchObject({ files: 6, bytes: 6 * 1024 + 3 * 300 * 1024 })
+    expect(stdout).toBe(`${backup}: 6 files, 906 KiB, as of ${manifest.created_at}\n`)
+    expect(await readdir(join(folder.path, 'one'))).toEqual(['backup'])
+  })
+
+  it('leaves out the files that are deleted between the copy of the rows and that of the bytes', async () => {
+    await using store = await makeStore({ large: 10, small: 10 })
+    await using folder = await makeFolder()
+    const inOrder = [...store.large, ...store.small]
+      .map((id) => ({ id, blob: blobOf(store, id) }))
+      .sort((one, other) => (one.blob < other.blob ? -1 : 1))
+    const [first, ...others] = inOrder
+    const backup = join(folder.path, 'backup')
+    let copied = 0
+    const { manifest, deletedMeanwhile } = await backUp(placesOf(store), backup, {
+      signal: new AbortController().signal,
+      // Blobs are copied in the order of their ids.
+      moved() {
+        copied += 1
+        if (copied === 1) for (const { id, blob } of others) deleteNow(store, id, blob)
+      },
+    })
+    expect({ files: manifest.files, deletedMeanwhile }).toEqual({ files: 1, deletedMeanwhile: 19 })
+    expect(listRows(backup).held).toEqual([first?.blob])
+    expect(await runFake(['fsck', '--data', backup])).toMatchObject({ code: 0 })
+    expect(await runFake(['fsck', '--data', store.path])).toMatchObject({ code: 0 })
+  })
+
+  it('has nothing of what was deleted, nor of uploads that were under way', async () => {
+    await using store = await copyStore(made)
+    await using folder = await makeFolder()
+    const [gone = ''] = store.large
+    const blob = findBlob(store.path, gone)
+    changeRows(
+      store,
+      `insert into loose_blobs select blob_id, 0 from segments where file_id = '${gone}'`,
+    )
+    changeRows(store, `delete from segments where file_id = '${gone}'`)
+    changeRows(store, `delete from files where id = '${gone}'`)
+    changeRows(store, 'update organizations set used_bytes = used_bytes - 300 * 1024')
+    const backup = join(folder.path, 'backup')
+    expect(await runFake(['backup', '--data', store.path, '--to', backup])).toMatchObject({
+      code: 0,
+    })
+    const files = await readdir(backup, { recursive: true })
+    expect(files.filter((path) => path.endsWith(blob.slice(-32)))).toEqual([])
+    const { held } = listRows(backup)
+    expect(held).toHaveLength(5)
+    expect((await listDisk(backup)).blobs).toEqual(held)
+  })
+})
+
+describe.concurrent('coffer backup', () => {
+  it('refuses a folder that is not empty, and takes one that is', async () => {
+    await using folder = await makeFolder()
+    const args = ['backup', '--data', made.path, '--to', folder.path]
+    expect(await runFake(args)).toMatchObject({ code: 0 })
+    expect(await runFake(args)).toMatchObject({
+      code: 1,
+      stderr: `coffer: ${folder.path} is not empty; give a new folder for each backup.\n`,
+    })
+  })
+
+  it.each([
+    ['missing', (path: string) => rm(path)],
+    ['damaged', (path: string) => truncate(path, 5)],
+  ])('fails and leaves nothing where the bytes of a file are %s', async (what, harm) => {
+    await using store = await copyStore(made)
+    await using folder = await makeFolder()
+    const [id = ''] = store.large
+    await harm(findBlob(store.path, id))
+    const to = join(folder.path, 'backup')
+    const { code, stderr } = await runFake(['backup', '--data', store.path, '--to', to])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(new RegExp(`^coffer: The bytes of ${id} are ${what}, .*\n$`))
+    expect(await readdir(folder.path)).toEqual([])
+  })
+
+  it('ends with 2 without --to', async () => {
+    expect(await runFake(['backup'])).toMatchObject({ code: 2, stdout: '' })
+  })
+})
+
+describe.concurrent('coffer restore', () => {
+  it('refuses a folder that is no backup', async () => {
+    await using folder = await makeFolder()
+    await using data = await makeFolder()
+    const outcome = await runFake(['restore', '--from', folder.path, '--data', data.path])
+    expect(outcome.code).toBe(1)
+    expect(outcome.stderr).toMatch(/^coffer: \S+ is no backup of Coffer: \S+ cannot be read\.\n$/)
+    expect(await readdir(data.path)).toEqual([])
+  })
+
+  it('refuses a data folder that is not empty', async () => {
+    await using backup = await makeBackup()
+    const { code, stderr } = await runFake(['restore', '--from', backup.path, '--data', made.path])
+    expect(code).toBe(1)
+    expect(stderr).toBe(`coffer: ${made.path} is not empty; restore to a new folder.\n`)
+  })
+
+  it.each([
+    [
+      'lacks bytes',
+      async (backup: string) => rm(findBlob(backup, made.large[0] ?? '')),
+      /The backup is damaged: it lacks bytes of file-\w+\./,
+    ],
+    [
+      'has other rows than its manifest says',
+      async (backup: string) => changeRows({ path: backup }, `delete from files`),
+      /was changed: its rows are not those of its manifest\./,
+    ],
+    [
+      'has a manifest of a format to come',
+      async (backup: string) => {
+        const path = join(backup, 'manifest.json')
+        await writeFile(path, (await readFile(path, 'utf8')).replace('"format": 1', '"format": 2'))
+      },
+      /is not the manifest of a backup, or one of a newer Coffer/,
+    ],
+  ])('refuses a backup that %s, and leaves nothing', async (_, harm, sentence) => {
+    await using backup = await makeBackup()
+    await harm(backup.path)
+    await using data = await makeFolder()
+    const { code, stderr } = await runFake(['restore', '--from', backup.path, '--data', data.path])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^coffer: .*\n$/)
+    expect(stderr).toMatch(sentence)
+    expect(await readdir(data.path)).toEqual([])
+  })
+
+  it('goes to the folders that a server would be told', async () => {
+    await using backup = await makeBackup()
+    await using folder = await makeFolder()
+    const env = {
+      COFFER_METADATA_URL: `sqlite:${join(folder.path, 'rows', 'my.db')}`,
+      COFFER_BLOBS_URL: `file:${join(folder.path, 'bytes')}`,
+    }
+    await mkdir(join(folder.path, 'rows'))
+    expect(await runFake(['restore', '--from', backup.path], { env })).toMatchObject({ code: 0 })
+    expect(await runFake(['fsck'], { env })).toMatchObject({ code: 0 })
+    await using server = await startCoffer({ env })
+    const [id = ''] = made.large
+    expect(await readSum(server, id)).toBe(sha256(await readFile(findBlob(made.path, id))))
+  })
+})
+
+function placesOf({ path }: MadeStore) {
+  return { database: join(path, 'coffer.db'), blobs: join(path, 'blobs') }
+}
+
+/** As the server does: the row first, then the bytes. */
+function deleteNow(store: MadeStore, id: string, blob: string): void {
+  changeRows(
+    store,
+    `begin;
+     update organizations set used_bytes =
+       used_bytes - (select bytes from files where id = '${id}');
+     delete from segments where file_id = '${id}';
+     delete from files where id = '${id}';
+     commit`,
+  )
+  changeSmallBlobs(store, `delete from blobs where id = '${blob}'`)
+  rmSync(join(store.path, 'blobs', blob.slice(0, 2), blob), { force: true })
+}
+
+async function makeBackup() {
+  const folder = await makeFolder()
+  const { code, stderr } = await runFake(['backup', '--data', made.path, '--to', folder.path])
+  expect(code, stderr).toBe(0)
+  return folder
+}
+
+/** The SHA-256 of the content, or the status that says why there is none. */
+async function readSum(server: Coffer, id: string): Promise<string | number> {
+  const answer = await server.fetch(`/v1/files/${id}/content`)
+  const content = new Uint8Array(await answer.arrayBuffer())
+  return answer.status === 200 ? sha256(content) : answer.status
+}
