@@ -44,7 +44,7 @@ export interface PowerCutOptions {
 }
 
 /** How long the load goes on before the power is cut: so many answers, and up to so long. */
-const leastAnswers = tries({ short: 30, long: 120 })
+const leastAnswers = tries({ short: 30, long: 220 })
 const mostMilliseconds = tries({ short: 400, long: 1000 })
 
 /**
