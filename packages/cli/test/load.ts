@@ -17,7 +17,10 @@ export interface Load {
   stop(): Promise<void>
 }
 
-export function startLoad(coffer: Coffer, { writers = 4, largest = 100 * KiB } = {}): Load {
+export function startLoad(
+  coffer: Coffer,
+  { writers = 4, largest = 100 * KiB, most = 300 } = {},
+): Load {
   const stored = new Map<string, string>()
   const deleted = new Set<string>()
   let acknowledged = 0
@@ -46,7 +49,8 @@ export function startLoad(coffer: Coffer, { writers = 4, largest = 100 * KiB } =
   async function write(): Promise<void> {
     while (!stopped) {
       await upload()
-      if (randomInt(3) === 0) await remove()
+      // So that a long load does not only grow.
+      if (stored.size > most || randomInt(3) === 0) await remove()
     }
   }
 
