@@ -17,7 +17,7 @@ it('every backup under load restores to a whole store', async () => {
   void source.ended.then(({ code, signal }) => {
     if (!isOver) console.log(`The source ended (${code ?? signal}): ${source.stderr.slice(-2000)}`)
   })
-  const load = startLoad(source)
+  const load = startLoad(source, { most: 1000 })
   let compared = 0
   let deletions = 0
   for (let round = 1; round <= rounds; round += 1) {
