@@ -13,14 +13,18 @@ const rounds = tries({ short: 2, long: 20 })
 
 it('every backup under load restores to a whole store', async () => {
   await using folder = await makeFolder()
+  let isOver = false
   await using source = await startCoffer({ env: { COFFER_SWEEP_SECONDS: '1' } })
-  const load = startSteadyLoad(source)
+  void source.ended.then(({ code, signal }) => {
+    if (!isOver) console.log(`The source ended (${code ?? signal}): ${source.stderr.slice(-2000)}`)
+  })
+  const load = startSteadyLoad(source, { most: 1000 })
   let compared = 0
   let deletions = 0
   for (let round = 1; round <= rounds; round += 1) {
     const backup = join(folder.path, `backup-${round}`)
     const data = join(folder.path, `data-${round}`)
-    await load.reached(load.stored.size + load.deleted.size + 100)
+    await load.reached(100 * round)
     const before = new Map(load.stored)
     const deletedBefore = [...load.deleted]
     const made = await coffer('backup', '--data', source.folder, '--to', backup)
@@ -54,6 +58,7 @@ it('every backup under load restores to a whole store', async () => {
     await rm(data, { recursive: true })
   }
   await load.stop()
+  isOver = true
   report(
     'P58',
     `${rounds} backups under load restored: ${compared} files compared, 0 differ, 0 missing; ` +

@@ -20,7 +20,7 @@ export interface SteadyLoad {
 
 export function startSteadyLoad(
   coffer: Coffer,
-  { writers = 4, largest = 100 * KiB } = {},
+  { writers = 4, largest = 100 * KiB, most = 300 } = {},
 ): SteadyLoad {
   const stored = new Map<string, string>()
   const deleted = new Set<string>()
@@ -50,7 +50,8 @@ export function startSteadyLoad(
   async function write(): Promise<void> {
     while (!stopped) {
       await upload()
-      if (randomInt(3) === 0) await remove()
+      // So that a long load does not only grow.
+      if (stored.size > most || randomInt(3) === 0) await remove()
     }
   }
 

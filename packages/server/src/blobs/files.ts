@@ -81,7 +81,8 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
     },
 
     async *list(prefix) {
-      yield* await readdir(join(root, prefix))
+      // What somebody else put there is no blob of ours to remove.
+      for (const name of await readdir(join(root, prefix))) if (name.startsWith(prefix)) yield name
     },
 
     async readMark() {
