@@ -173,8 +173,9 @@ describe.concurrent('createFile', () => {
       yield content
       throw reason
     }
+    const left = server.logged('the client left before its request was whole')
     await expect(apiOf(server).createFile(broken(), 'user_data')).rejects.toBe(reason)
-    await until(async () => (await server.stored()).blobs.length === 0)
+    await left
     expect(await server.stored()).toMatchObject({ files: 0, blobs: [] })
   })
 

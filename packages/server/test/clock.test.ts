@@ -23,7 +23,8 @@ describe('a clock', () => {
 
     server.clock.time += 2 * day
     const sweeps = await sweepsOf(server.url)
-    await until(async () => (await sweepsOf(server.url)) > sweeps + 1)
+    // A sweep begins each second.
+    await expect.poll(() => sweepsOf(server.url), { timeout: 20_000 }).toBeGreaterThan(sweeps + 1)
     connection.write(body.subarray(2_000_000))
     const answer = await connection.answer()
     expect(answer.status).toBe(200)
