@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { FilePage, Problem } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type Coffer, startCoffer } from '../../packages/cli/test/start-coffer.ts'
+import { type Coffer, makeFolder, startCoffer } from '../../packages/cli/test/start-coffer.ts'
 import { report, tries } from './length.ts'
 import { mountTmpfs } from './mounts.ts'
 import { machineHas } from './needs.ts'
@@ -45,6 +45,24 @@ describe.runIf(machineHas({ mount: 'mount' }))('on a full disk', () => {
     await expectWorksOn(coffer, stored)
     await rm(join(disk.path, 'filler'))
     await expect.poll(() => status(coffer, 1000), { timeout: 10_000 }).toBe(200)
+  })
+
+  it('that was full when the server started, too, what frees room goes on', async () => {
+    await using disk = await mountTmpfs(40)
+    await using folder = await makeFolder()
+    const options = {
+      folder: folder.path,
+      env: { COFFER_METADATA_URL: `sqlite:${join(disk.path, 'rows', 'coffer.db')}` },
+    }
+    const first = await startCoffer(options)
+    const { stored } = await uploadSome(first, 30)
+    fill(disk.path)
+    await expectWorksOn(first, stored)
+    await first.kill()
+    await using again = await startCoffer(options)
+    for (let round = 0; round < 5; round += 1) await expectWorksOn(again, stored)
+    await rm(join(disk.path, 'filler'))
+    await expect.poll(() => status(again, 1000), { timeout: 10_000 }).toBe(200)
   })
 
   it('of the bytes alone, at every size about the room that is left, none is cut', async () => {

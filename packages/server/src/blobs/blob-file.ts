@@ -23,10 +23,15 @@ export async function* readBlobFile(
   await using handle = await openBlob(blobPath(root, id), id)
   for (let position = start; position < end; ) {
     const length = Math.min(readBytes, end - position)
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(length), { position })
-    if (bytesRead === 0) throw new BlobError('damaged', `Blob ${id} ends at byte ${position}.`)
-    position += bytesRead
-    yield buffer.subarray(0, bytesRead)
+    const piece = Buffer.allocUnsafeSlow(length)
+    // A call may read fewer bytes than it was asked for.
+    for (let filled = 0; filled < length; ) {
+      const { bytesRead } = await handle.read(piece, filled, length - filled, position)
+      if (bytesRead === 0) throw new BlobError('damaged', `Blob ${id} ends at byte ${position}.`)
+      filled += bytesRead
+      position += bytesRead
+    }
+    yield piece
   }
 }
 

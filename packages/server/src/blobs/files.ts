@@ -17,6 +17,7 @@ import {
   unlink,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { identityOf } from '../sqlite/file-identity.ts'
 import type { BlobDriver } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
 import { blobPath, isSystemError, readBlobFile } from './blob-file.ts'
@@ -36,11 +37,19 @@ const syncBytes = 64 * MiB
 export async function openFilesDriver(root: string, room: Room): Promise<BlobDriver> {
   const temporary = join(root, 'tmp')
   await prepare(root, temporary)
+  const opened = identityOf(root)
   const folders = createFolderSync()
   const mark = join(root, markName)
   const pathOf = (id: string) => blobPath(root, id)
 
+  /** What is written to another volume than was opened, nobody finds again when that is back. */
+  function requireUnmoved(): void {
+    if (identityOf(root) === opened) return
+    throw new BlobError('unavailable', `The folder ${root} is not the one that was opened.`)
+  }
+
   async function publish(draft: string, id: string): Promise<void> {
+    requireUnmoved()
     const path = pathOf(id)
     // Unlike a rename, a link refuses to replace an existing blob.
     await link(draft, path).catch((error: unknown) => {
@@ -56,6 +65,7 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
 
   return {
     async write(id, source) {
+      requireUnmoved()
       const draft = join(temporary, id)
       const handle = await createFile(draft, id)
       try {
@@ -73,6 +83,7 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
     read: (id, range) => readBlobFile(root, id, range),
 
     async delete(id) {
+      requireUnmoved()
       const path = pathOf(id)
       await rm(path, { force: true })
       // Until the folder is synced a power cut may bring the blob back, with nothing left to tell
@@ -104,6 +115,7 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
     },
 
     async check() {
+      requireUnmoved()
       await access(temporary, constants.W_OK)
     },
     async tidy() {},

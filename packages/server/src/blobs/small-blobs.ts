@@ -59,12 +59,17 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
     async tidy() {
       if (!hasRemoved) return
       hasRemoved = false
-      while ((await writer.run('vacuum', [])) === true);
-      await writer.checkpoint()
+      try {
+        while ((await writer.run('vacuum', [])) === true);
+        hasRemoved = !(await writer.checkpoint())
+      } catch (error) {
+        hasRemoved = true
+        throw error
+      }
     },
     async close() {
       // The last connection to close folds the log into the database; it must be the writer's.
-      reader[Symbol.dispose]()
+      if (!writer.isMoved()) reader[Symbol.dispose]()
       await writer.close()
     },
   }

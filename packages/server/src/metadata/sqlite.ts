@@ -43,7 +43,7 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
   async function end(): Promise<void> {
     await Promise.allSettled(begun)
     // The last connection to close must be the writer's, which then folds the log into the file.
-    reader?.[Symbol.dispose]()
+    if (!writer.isMoved()) reader?.[Symbol.dispose]()
     await writer.close()
   }
 

@@ -88,7 +88,8 @@ export function watchStorage({
   }
 }
 
+/** A damaged file or a full disk is no fault of the storage, which serves all else. */
 function isFailure(error: unknown): boolean {
-  if (error instanceof MetadataError) return true
-  return error instanceof BlobError && ['full', 'unavailable', 'damaged'].includes(error.code)
+  const isOfStore = error instanceof MetadataError || error instanceof BlobError
+  return isOfStore && error.code === 'unavailable'
 }

@@ -77,14 +77,20 @@ export async function bindStores(needs: StoreBindingNeeds): Promise<StoreBinding
     await metadata.setStore({ id, generation, restored_at })
     await blobs.writeMark(formatMark({ id, generation }))
   }
+  const restoredUntil = (restored_at ?? Number.NEGATIVE_INFINITY) + restoredSeconds
+  // Before it is written that the rows were restored: a start that ends in between begins again.
+  if (restored_at === now) await metadata.postponeLooseBlobs({ until: restoredUntil })
   await advance()
-
-  if (restored_at === now) await metadata.postponeLooseBlobs({ until: now + restoredSeconds })
-  // This process has the store for itself, so whoever was writing these blobs is gone.
-  await metadata.abandonLooseBlobs({ before: now + stagingSeconds })
+  // This process has the store for itself, so whoever was writing these blobs is gone. Those that
+  // newer rows may have held are not touched before their time.
+  const isKept = now < restoredUntil
+  const before = now + stagingSeconds
+  await metadata.abandonLooseBlobs({
+    before: isKept ? Math.min(before, restoredUntil - 1) : before,
+  })
 
   return {
-    isRestored: () => restored_at !== null && clock.now() < restored_at + restoredSeconds,
+    isRestored: () => clock.now() < restoredUntil,
     advance,
     async check() {
       const found = readMark(await blobs.readMark())

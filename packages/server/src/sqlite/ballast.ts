@@ -3,7 +3,7 @@
  * without it not even a deletion could free any.
  */
 
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 const MiB = 1024 * 1024
@@ -15,7 +15,7 @@ const restMilliseconds = 1000
 export interface Ballast {
   /** Gives the room to the database. @returns whether there was any left to give. */
   drop(): boolean
-  /** Whether the room was given, as the disk was full lately. */
+  /** Whether there is none, as the disk is full or was lately. */
   isGiven(): boolean
   /** Takes the room again, if it was given some time ago and the disk has it. */
   restore(): void
@@ -24,8 +24,8 @@ export interface Ballast {
 /** @param path of the database. */
 export function createBallast(path: string): Ballast {
   const ballast = `${path}-ballast`
-  let isThere = existsSync(ballast)
-  let isGiven = false
+  // One that a crash has left in part is none.
+  let isThere = statSync(ballast, { throwIfNoEntry: false })?.size === ballastBytes
   let lookAgainAt = 0
 
   return {
@@ -33,28 +33,36 @@ export function createBallast(path: string): Ballast {
       if (!isThere) return false
       rmSync(ballast, { force: true })
       isThere = false
-      isGiven = true
       lookAgainAt = performance.now() + restMilliseconds
       return true
     },
-    isGiven: () => isGiven,
+    isGiven: () => !isThere,
     restore() {
       if (isThere || performance.now() < lookAgainAt) return
       lookAgainAt = performance.now() + restMilliseconds
       const { bavail, bsize } = statfsSync(dirname(path))
       // Uploads leave some room free, too; this must not be the end of that.
       if (bavail * bsize < 2 * ballastBytes) return
-      const file = openSync(ballast, 'w', 0o600)
       try {
-        const piece = Buffer.alloc(MiB)
-        for (let at = 0; at < ballastBytes; at += MiB) writeSync(file, piece)
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
+        fill(ballast)
+      } catch {
+        // Whatever it is, it is met again by who writes; until then nothing grows.
+        rmSync(ballast, { force: true })
+        return
       }
       isThere = true
-      isGiven = false
     },
+  }
+}
+
+function fill(path: string): void {
+  const file = openSync(path, 'w', 0o600)
+  try {
+    const piece = Buffer.alloc(MiB)
+    for (let at = 0; at < ballastBytes; at += MiB) writeSync(file, piece)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
   }
 }
 

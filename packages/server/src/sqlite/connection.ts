@@ -5,6 +5,9 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 /** Statements are few: each query of each operation, with its optional parts. */
 const cachedStatements = 256
 
+/** A reader waits only while the writer restarts the log; nobody else may write. */
+export const busyMilliseconds = 5000
+
 export interface SqliteConnection extends Disposable {
   /** The statement, compiled once however often it is asked for. */
   prepare(sql: string): StatementSync
@@ -19,8 +22,7 @@ export function openSqliteConnection(
   options: { readOnly: boolean },
 ): SqliteConnection {
   const database = new DatabaseSync(path, { readOnly: options.readOnly })
-  // A reader waits only while the writer restarts the log; nobody else may write.
-  database.exec('pragma busy_timeout = 5000; pragma foreign_keys = on')
+  database.exec(`pragma busy_timeout = ${busyMilliseconds}; pragma foreign_keys = on`)
   const statements = new Map<string, StatementSync>()
 
   return {

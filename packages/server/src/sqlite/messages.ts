@@ -8,9 +8,12 @@ export interface WriterData {
   readonly migrations: string
 }
 
+/** Asks for the log to be folded into the database. */
+export const checkpoint = 'checkpoint'
+
 export interface Request {
   readonly id: number
-  /** Of an operation, or `checkpoint`. */
+  /** Of an operation, or `checkpoint` below. */
   readonly name: string
   readonly args: readonly unknown[]
 }

@@ -1,11 +1,17 @@
 /** The thread behind a SQLite writer: runs whatever operations wait as one group. */
 
-import { statSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { createBallast, noBallast } from './ballast.ts'
-import { openSqliteConnection } from './connection.ts'
+import { busyMilliseconds, openSqliteConnection } from './connection.ts'
 import { isFull, writerFault } from './faults.ts'
-import { type Answer, type Request, toThreadError, type WriterData } from './messages.ts'
+import { identityOf } from './file-identity.ts'
+import {
+  type Answer,
+  checkpoint,
+  type Request,
+  toThreadError,
+  type WriterData,
+} from './messages.ts'
 import { migrateSqlite } from './migrations.ts'
 import type { OpenOperations } from './writer.ts'
 
@@ -17,18 +23,12 @@ const port = parentPort
 const data = workerData as WriterData
 
 const { openOperations } = (await import(data.operations)) as { openOperations: OpenOperations }
-const connection = openSqliteConnection(data.path, { readOnly: false })
-const { exec, inTransaction } = connection
-// Synchronous in full, because normal lost a tenth of the last second's acknowledged files at a power cut; and on
-// macOS only a full sync empties the drive's cache.
-exec('pragma auto_vacuum = incremental; pragma journal_mode = wal')
-exec('pragma synchronous = full; pragma fullfsync = 1')
-migrateSqlite(connection, new URL(data.migrations))
-const operations = openOperations(connection)
-const opened = fileAt(data.path)
-const ballast = opened === undefined ? noBallast : createBallast(data.path)
-port.postMessage('ready')
+const ballast = data.path === ':memory:' ? noBallast : createBallast(data.path)
+const { connection, operations } = open()
+const { exec, pragma, inTransaction } = connection
+const opened = identityOf(data.path)
 ballast.restore()
+port.postMessage('ready')
 
 let working = false
 const queue: Request[] = []
@@ -40,7 +40,8 @@ port.on('message', (message: Request[] | 'close') => {
 
 function accept(message: Request[] | 'close'): void {
   if (message === 'close') {
-    // To close a database that was moved would remove the log of whatever stands there now.
+    // A database that was moved is not closed: that would remove the log of what stands there now.
+    // The end of the thread closes it nevertheless, so its reader must keep its lock; see `isMoved`.
     if (!isMoved()) connection[Symbol.dispose]()
     port.close()
   } else {
@@ -52,7 +53,11 @@ async function work(): Promise<void> {
   if (working) return
   working = true
   while (queue.length > 0) {
-    port.postMessage(await runGroup(queue.splice(0, groupSize)))
+    const group = queue.splice(0, groupSize)
+    const calls = group.filter(({ name }) => name !== checkpoint)
+    if (calls.length > 0) port.postMessage(await runGroup(calls))
+    for (const { id, name } of group) if (name === checkpoint) port.postMessage([{ id, ...fold() }])
+    ballast.restore()
     // Those who came during the commit are in the port, not yet in the queue.
     for (;;) {
       const waiting = receiveMessageOnPort(port)
@@ -67,7 +72,7 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
   const answers: Answer[] = []
   try {
     // What SQLite would still write to a file that has no name any more, nobody would find again.
-    if (isMoved()) throw writerFault('moved', `The database ${data.path} was moved or removed.`)
+    requireUnmoved()
     exec('begin immediate')
     for (const { id, name, args } of group) {
       exec('savepoint operation')
@@ -82,9 +87,6 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
       exec('release operation')
     }
     exec('commit')
-    // Not within a transaction; a reader that is in its way makes it do less, without an error.
-    if (group.some(({ name }) => name === 'checkpoint')) exec('pragma wal_checkpoint(truncate)')
-    ballast.restore()
     return answers
   } catch (error) {
     if (inTransaction()) exec('rollback')
@@ -94,19 +96,55 @@ async function runGroup(group: Request[]): Promise<Answer[]> {
 }
 
 async function run(name: string, args: readonly unknown[]): Promise<unknown> {
-  if (name === 'checkpoint') return undefined
   if (operations.growing.has(name) && ballast.isGiven()) {
     throw writerFault('full', `The disk of ${data.path} is full.`)
   }
   return operations.run(name, args)
 }
 
-function isMoved(): boolean {
-  return fileAt(data.path) !== opened
+/** Folds the log into the database. @returns whether no reader was in the way, which it does not wait for. */
+function fold(): Omit<Answer, 'id'> {
+  try {
+    requireUnmoved()
+    exec('pragma busy_timeout = 0')
+    const isBusy = pragma('wal_checkpoint(truncate)')
+    return { value: isBusy === 0 }
+  } catch (error) {
+    return { error: toThreadError(error) }
+  } finally {
+    exec(`pragma busy_timeout = ${busyMilliseconds}`)
+  }
 }
 
-/** What the name stands for now: the same for as long as it is the same file. */
-function fileAt(path: string): string | undefined {
-  const facts = path === ':memory:' ? undefined : statSync(path, { throwIfNoEntry: false })
-  return facts && `${facts.dev}:${facts.ino}`
+/** @throws if the disk is so full that even the ballast does not help. */
+function open() {
+  try {
+    return openDatabase()
+  } catch (error) {
+    if (!isFull(error) || !ballast.drop()) throw error
+    return openDatabase()
+  }
+}
+
+function openDatabase() {
+  const connection = openSqliteConnection(data.path, { readOnly: false })
+  try {
+    // Synchronous in full, because normal lost a tenth of the last second's acknowledged files at a
+    // power cut; and on macOS only a full sync empties the drive's cache.
+    connection.exec('pragma auto_vacuum = incremental; pragma journal_mode = wal')
+    connection.exec('pragma synchronous = full; pragma fullfsync = 1')
+    migrateSqlite(connection, new URL(data.migrations))
+    return { connection, operations: openOperations(connection) }
+  } catch (error) {
+    connection[Symbol.dispose]()
+    throw error
+  }
+}
+
+function requireUnmoved(): void {
+  if (isMoved()) throw writerFault('moved', `The database ${data.path} was moved or removed.`)
+}
+
+function isMoved(): boolean {
+  return data.path !== ':memory:' && identityOf(data.path) !== opened
 }

@@ -9,7 +9,14 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { SqliteConnection } from './connection.ts'
 import { writerFault } from './faults.ts'
-import { type Answer, fromThreadError, type Request, type WriterData } from './messages.ts'
+import { identityOf } from './file-identity.ts'
+import {
+  type Answer,
+  checkpoint,
+  fromThreadError,
+  type Request,
+  type WriterData,
+} from './messages.ts'
 
 export interface Operations {
   /** Runs an operation by its name, inside a transaction. What it throws undoes what it wrote. */
@@ -33,8 +40,17 @@ export interface WriterOptions {
 export interface SqliteWriter {
   /** Resolves once the operation is committed and durable; rejects with what it threw. */
   run(name: string, args: readonly unknown[]): Promise<unknown>
-  /** Folds the log into the database and empties it, so that nothing deleted stays in either. */
-  checkpoint(): Promise<void>
+  /**
+   * Folds the log into the database and empties it, so that nothing deleted stays in either.
+   *
+   * @returns whether it did: a reader may be in the way, and is not waited for.
+   */
+  checkpoint(): Promise<boolean>
+  /**
+   * Whether the file at the path is another one than was opened. Then the reader must not be closed
+   * before the writer: the last to close removes by name the log of what stands there now.
+   */
+  isMoved(): boolean
   /** Ends the thread, which must have nothing left to do, and folds the log into the database. */
   close(): Promise<void>
 }
@@ -54,6 +70,7 @@ export async function startSqliteWriter(options: WriterOptions): Promise<SqliteW
     } satisfies WriterData,
   })
   await once(worker, 'message')
+  const opened = identityOf(path)
 
   const pending = new Map<number, PromiseWithResolvers<unknown>>()
   let outbox: Request[] = []
@@ -101,9 +118,8 @@ export async function startSqliteWriter(options: WriterOptions): Promise<SqliteW
 
   return {
     run: (name, args) => send({ name, args }),
-    async checkpoint() {
-      await send({ name: 'checkpoint', args: [] })
-    },
+    checkpoint: async () => (await send({ name: checkpoint, args: [] })) === true,
+    isMoved: () => identityOf(path) !== opened,
     close() {
       worker.postMessage('close')
       return ended.promise
