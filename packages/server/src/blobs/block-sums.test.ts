@@ -35,6 +35,7 @@ describe('damaged content', () => {
     const places = fc.integer({ min: 0, max: size })
     await fc.assert(
       fc.asyncProperty(places, places, async (one, other) => {
+        fc.pre(one !== other)
         const range = { start: Math.min(one, other), end: Math.max(one, other) }
         const touched = blocksOf(range).some((block) => damaged.has(block))
         const { read, failure } = await readAll(store, blob, range)

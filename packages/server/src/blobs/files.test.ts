@@ -121,7 +121,8 @@ describe('a blob on disk', () => {
         }
       })()
       await expect(reading).rejects.toMatchObject({ name: 'BlobError', code: 'damaged' })
-      expect(read).toBe(left)
+      // As far as it could be read in whole pieces.
+      expect(read).toBe(left - (left % (MiB / 2)))
     },
   )
 
