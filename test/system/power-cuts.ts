@@ -77,7 +77,9 @@ export async function* cutPowerUnderLoad(options: PowerCutOptions): AsyncGenerat
     const ends = await Promise.all(writing.map(({ ended }) => ended))
     for (const fileSystem of fileSystems) await fileSystem.remount()
 
-    coffer = await start()
+    coffer = await start().catch((cause: unknown) => {
+      throw new NotStarted('The server does not start after a power cut.', { cause })
+    })
     const { listed, findings } = await inspect(coffer, known)
     const after = sizes(known)
     yield {
@@ -89,6 +91,11 @@ export async function* cutPowerUnderLoad(options: PowerCutOptions): AsyncGenerat
       startMilliseconds: coffer.startMilliseconds,
     }
   }
+}
+
+/** What was left by a power cut is no store any more: a fault of what was cut. */
+export class NotStarted extends Error {
+  override readonly name = 'NotStarted'
 }
 
 interface Site {
