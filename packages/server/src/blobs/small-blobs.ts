@@ -3,7 +3,6 @@
  * there, instead of a file with three syncs of its own.
  */
 
-import { openSqliteConnection } from '../sqlite/connection.ts'
 import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
 import { BlobError } from './blob-error.ts'
 
@@ -30,7 +29,8 @@ export const migrations = new URL('../../migrations/sqlite-small-blobs/', import
 export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
   const operations = siblingModule('small-blob-operations', import.meta.url)
   const writer = await startSqliteWriter({ path, operations, migrations })
-  const reader = openSqliteConnection(path, { readOnly: true })
+  const { reader } = writer
+  if (reader === undefined) throw new Error('Small blobs need a database in a file.')
   const select = reader.prepare('select content from blobs where id = ?')
   const selectIds = reader.prepare('select id from blobs where id >= ? and id < ?')
   // Perhaps by the process before this one, which ended before it tidied.
@@ -67,10 +67,6 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
         throw error
       }
     },
-    async close() {
-      // The last connection to close folds the log into the database; it must be the writer's.
-      if (!writer.isMoved()) reader[Symbol.dispose]()
-      await writer.close()
-    },
+    close: () => writer.close(),
   }
 }

@@ -12,7 +12,11 @@ import type { Database } from './tables.ts'
 export async function settleCopy(db: Database): Promise<StoreRow> {
   await db.deleteFrom('loose_blobs').execute()
   await db.deleteFrom('orphans').execute()
-  await db.updateTable('store').set({ restored_at: null }).execute()
+  await db
+    .updateTable('store')
+    // One back, so that rows of a copy are known as older beside bytes that went on since.
+    .set((eb) => ({ restored_at: null, generation: eb('generation', '-', 1) }))
+    .execute()
   const store = await db.selectFrom('store').selectAll().executeTakeFirst()
   if (store !== undefined) return store
   throw new Error('The rows are of no store yet. Start the server once: coffer serve.')

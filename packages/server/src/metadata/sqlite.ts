@@ -1,8 +1,8 @@
 /** The metadata store on SQLite: a writer thread that commits in groups, reads beside it. */
 
-import { openSqliteConnection, type SqliteConnection } from '../sqlite/connection.ts'
+import type { SqliteConnection } from '../sqlite/connection.ts'
 import { isFull, isStorageFault } from '../sqlite/faults.ts'
-import { type SqliteWriter, siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
+import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
 import { MetadataError } from './metadata-error.ts'
 import {
   createCalls,
@@ -22,8 +22,6 @@ const migrations = new URL('../../migrations/sqlite-metadata/', import.meta.url)
 export async function openSqliteStore(path: string): Promise<MetadataStore> {
   const operations = siblingModule('sqlite-operations', import.meta.url)
   const writer = await startSqliteWriter({ path, operations, migrations })
-  // A database in memory exists in one connection only.
-  const reader = path === ':memory:' ? undefined : await openReader(path, writer)
   const begun = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
 
@@ -42,13 +40,11 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
 
   async function end(): Promise<void> {
     await Promise.allSettled(begun)
-    // The last connection to close must be the writer's, which then folds the log into the file.
-    if (!writer.isMoved()) reader?.[Symbol.dispose]()
     await writer.close()
   }
 
   const write = track((name, args) => writer.run(name, args).catch(outcomeOf).catch(rethrow))
-  const read = reader ? track(readFrom(reader)) : write
+  const read = writer.reader ? track(readFrom(writer.reader)) : write
   const calls = createCalls(read, write)
   return {
     ...calls,
@@ -61,15 +57,6 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
 }
 
 type Run = (name: OperationName, args: unknown[]) => Promise<unknown>
-
-async function openReader(path: string, writer: SqliteWriter): Promise<SqliteConnection> {
-  try {
-    return openSqliteConnection(path, { readOnly: true })
-  } catch (error) {
-    await writer.close()
-    throw error
-  }
-}
 
 /** A look-up by index takes less time here than a message to another thread. */
 function readFrom(connection: SqliteConnection): Run {

@@ -40,17 +40,16 @@ export function createBallast(path: string): Ballast {
     restore() {
       if (isThere || performance.now() < lookAgainAt) return
       lookAgainAt = performance.now() + restMilliseconds
-      const { bavail, bsize } = statfsSync(dirname(path))
-      // Uploads leave some room free, too; this must not be the end of that.
-      if (bavail * bsize < 2 * ballastBytes) return
       try {
+        const { bavail, bsize } = statfsSync(dirname(path))
+        // Uploads leave some room free, too; this must not be the end of that.
+        if (bavail * bsize < 2 * ballastBytes) return
         fill(ballast)
+        isThere = true
       } catch {
         // Whatever it is, it is met again by who writes; until then nothing grows.
         rmSync(ballast, { force: true })
-        return
       }
-      isThere = true
     },
   }
 }
@@ -59,7 +58,9 @@ function fill(path: string): void {
   const file = openSync(path, 'w', 0o600)
   try {
     const piece = Buffer.alloc(MiB)
-    for (let at = 0; at < ballastBytes; at += MiB) writeSync(file, piece)
+    for (let at = 0; at < ballastBytes; at += MiB) {
+      if (writeSync(file, piece) < MiB) throw new Error('The disk took less than it was given.')
+    }
     fsyncSync(file)
   } finally {
     closeSync(file)

@@ -41,7 +41,7 @@ port.on('message', (message: Request[] | 'close') => {
 function accept(message: Request[] | 'close'): void {
   if (message === 'close') {
     // A database that was moved is not closed: that would remove the log of what stands there now.
-    // The end of the thread closes it nevertheless, so its reader must keep its lock; see `isMoved`.
+    // The end of the thread closes it nevertheless, and finds the lock of the reader; see `close`.
     if (!isMoved()) connection[Symbol.dispose]()
     port.close()
   } else {

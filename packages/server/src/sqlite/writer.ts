@@ -7,7 +7,7 @@
 import { once } from 'node:events'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { SqliteConnection } from './connection.ts'
+import { openSqliteConnection, type SqliteConnection } from './connection.ts'
 import { writerFault } from './faults.ts'
 import { identityOf } from './file-identity.ts'
 import {
@@ -46,12 +46,9 @@ export interface SqliteWriter {
    * @returns whether it did: a reader may be in the way, and is not waited for.
    */
   checkpoint(): Promise<boolean>
-  /**
-   * Whether the file at the path is another one than was opened. Then the reader must not be closed
-   * before the writer: the last to close removes by name the log of what stands there now.
-   */
-  isMoved(): boolean
-  /** Ends the thread, which must have nothing left to do, and folds the log into the database. */
+  /** For look-ups beside the thread, of what is committed; a database in memory has no other connection. */
+  readonly reader: SqliteConnection | undefined
+  /** Ends both, which must have nothing left to do, and folds the log into the database. */
   close(): Promise<void>
 }
 
@@ -71,6 +68,7 @@ export async function startSqliteWriter(options: WriterOptions): Promise<SqliteW
   })
   await once(worker, 'message')
   const opened = identityOf(path)
+  const reader = path === ':memory:' ? undefined : await openReader(path, worker)
 
   const pending = new Map<number, PromiseWithResolvers<unknown>>()
   let outbox: Request[] = []
@@ -119,10 +117,22 @@ export async function startSqliteWriter(options: WriterOptions): Promise<SqliteW
   return {
     run: (name, args) => send({ name, args }),
     checkpoint: async () => (await send({ name: checkpoint, args: [] })) === true,
-    isMoved: () => identityOf(path) !== opened,
+    reader,
     close() {
+      // The last to close folds the log into the file and removes it, by its name. Of a database
+      // that was moved the name is another's by now, whose log the lock of the reader protects.
+      if (identityOf(path) === opened) reader?.[Symbol.dispose]()
       worker.postMessage('close')
       return ended.promise
     },
+  }
+}
+
+async function openReader(path: string, worker: Worker): Promise<SqliteConnection> {
+  try {
+    return openSqliteConnection(path, { readOnly: true })
+  } catch (error) {
+    await worker.terminate()
+    throw error
   }
 }
