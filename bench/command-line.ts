@@ -129,5 +129,5 @@ function seconds(runs: readonly Measured[]): number {
 }
 
 function peak(runs: readonly Measured[]): number {
-  return Math.round(Math.max(...runs.map((run) => run.peakMiB ?? Number.NaN)))
+  return Math.round(median(runs.map((run) => run.peakMiB ?? Number.NaN)))
 }
