@@ -2,22 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { commandNames } from './command-names.ts'
 import { type Folder, makeFolder, repository } from './start-coffer.ts'
 import { runInTerminal, type TerminalProgram } from './terminal.ts'
-
-const commands = [
-  'serve',
-  'upload',
-  'list',
-  'show',
-  'download',
-  'delete',
-  'fsck',
-  'scrub',
-  'backup',
-  'restore',
-  'complete',
-]
 
 let folder: Folder
 beforeAll(async () => {
@@ -59,7 +46,7 @@ describe('coffer complete bash', () => {
   }
 
   it('completes commands', () => {
-    expect(offered('coffer', '')).toEqual([...commands, '--help'])
+    expect(offered('coffer', '')).toEqual([...commandNames, '--help'])
     expect(offered('coffer', 'd')).toEqual(['download', 'delete'])
     expect(offered('coffer', 'up')).toEqual(['upload'])
   })
@@ -118,7 +105,7 @@ describe('coffer complete fish', () => {
         .map((text) => text.split('\t')[0] ?? '')
         .filter((word) => word !== '')
     }
-    expect(offered('coffer ').sort()).toEqual([...commands].sort())
+    expect(offered('coffer ').sort()).toEqual([...commandNames].sort())
     expect(offered('coffer upload --p').sort()).toEqual(['--parallel', '--purpose'])
     expect(offered('coffer list --order ')).toEqual(['asc', 'desc'])
     expect(offered('coffer upload rep')).toEqual(['reports/'])

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { commandNames } from './command-names.ts'
 import { makeFolder, repository, runProgram, startCoffer } from './start-coffer.ts'
 
 const page = readFileSync(join(repository, 'docs', 'cli.md'), 'utf8')
@@ -9,19 +10,7 @@ const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, code = '']) =>
 describe('docs/cli.md', () => {
   it('has lines to run, and names every command and exit code', () => {
     expect(lines.match(/coffer \w+/g)?.length).toBeGreaterThan(5)
-    for (const command of [
-      'serve',
-      'upload',
-      'list',
-      'show',
-      'download',
-      'delete',
-      'fsck',
-      'scrub',
-      'backup',
-      'restore',
-      'complete',
-    ]) {
+    for (const command of commandNames) {
       expect(page).toContain(`coffer ${command}`)
     }
     for (const code of ['0', '1', '2', '130', '141']) expect(page).toContain(`| ${code} |`)

@@ -1,10 +1,11 @@
-/** A large blob as a file: where it stands, and how it is read. */
+/** What a folder of blobs holds as files: where it stands, and how it is read. */
 
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
+import { markName } from './disk-layout.ts'
 
 const MiB = 1024 * 1024
 /** As large as reads must be to match sendfile on loopback (measured: 64 KiB is a third of it). */
@@ -32,6 +33,16 @@ export async function* readBlobFile(
       position += bytesRead
     }
     yield piece
+  }
+}
+
+/** The text of the mark that stands beside the blobs; undefined if there is none. */
+export async function readMark(root: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(root, markName), 'utf8')
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined
+    throw error
   }
 }
 

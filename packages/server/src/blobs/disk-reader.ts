@@ -4,21 +4,18 @@
  */
 
 import { existsSync } from 'node:fs'
-import { lstat, readdir, readFile } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openSqliteConnection, type SqliteConnection } from '../sqlite/connection.ts'
+import { openSqliteConnection } from '../sqlite/connection.ts'
 import type { BlobDriver } from './blob-driver.ts'
-import { BlobError } from './blob-error.ts'
-import { blobPath, isSystemError, readBlobFile } from './blob-file.ts'
-import { markName, smallBlobsName } from './disk-layout.ts'
+import { blobPath, isSystemError, readBlobFile, readMark } from './blob-file.ts'
+import { smallBlobsName } from './disk-layout.ts'
+import { createSmallBlobRows, readSmallBlob, type SmallBlobRow } from './small-blob-rows.ts'
 
 /** Asked for at once, as much of their time goes by in waiting. */
 const looksAtOnce = 64
 
-export interface StoredBlob {
-  readonly id: string
-  readonly bytes: number
-}
+export type StoredBlob = SmallBlobRow
 
 export interface DiskReader extends Disposable, Pick<BlobDriver, 'read' | 'readMark'> {
   /** How many bytes a blob has; undefined if there is none. */
@@ -70,25 +67,12 @@ export function openDiskReader(root: string): DiskReader {
     async list(prefix) {
       return [...(small?.list(prefix) ?? []), ...(await listFiles(prefix))]
     },
-    async *read(id, { start, end }) {
+    async *read(id, range) {
       const content = small?.find(id)
-      if (content === undefined) {
-        yield* readBlobFile(root, id, { start, end })
-        return
-      }
-      if (end > content.length) {
-        throw new BlobError('damaged', `Blob ${id} ends at byte ${content.length}.`)
-      }
-      yield content.slice(start, end)
+      if (content === undefined) yield* readBlobFile(root, id, range)
+      else yield* readSmallBlob(id, content, range)
     },
-    async readMark() {
-      try {
-        return await readFile(join(root, markName), 'utf8')
-      } catch (error) {
-        if (isSystemError(error, 'ENOENT')) return undefined
-        throw error
-      }
-    },
+    readMark: () => readMark(root),
     [Symbol.dispose]() {
       small?.close()
     },
@@ -96,27 +80,6 @@ export function openDiskReader(root: string): DiskReader {
 }
 
 function openSmall(path: string) {
-  const connection: SqliteConnection = openSqliteConnection(path, { readOnly: true })
-  // Of a blob, SQLite knows the length without reading it.
-  const selectSize = connection.prepare('select length(content) as bytes from blobs where id = ?')
-  const selectContent = connection.prepare('select content from blobs where id = ?')
-  const selectSizes = connection.prepare(
-    'select id, length(content) as bytes from blobs where id >= ? and id < ?',
-  )
-
-  return {
-    size(id: string): number | undefined {
-      const bytes = selectSize.get(id)?.['bytes']
-      return typeof bytes === 'number' ? bytes : undefined
-    },
-    find(id: string): Uint8Array | undefined {
-      const content = selectContent.get(id)?.['content']
-      return content instanceof Uint8Array ? content : undefined
-    },
-    list(prefix: string): StoredBlob[] {
-      const rows = selectSizes.all(prefix, `${prefix}~`)
-      return rows.map(({ id, bytes }) => ({ id: String(id), bytes: Number(bytes) }))
-    },
-    close: () => connection[Symbol.dispose](),
-  }
+  const connection = openSqliteConnection(path, { readOnly: true })
+  return { ...createSmallBlobRows(connection), close: () => connection[Symbol.dispose]() }
 }

@@ -1,11 +1,11 @@
 /** Blobs in one folder of a disk: large ones as files, small ones together in a database. */
 
 import { join } from 'node:path'
-import type { BlobDriver, ByteRange } from './blob-driver.ts'
-import { BlobError } from './blob-error.ts'
+import type { BlobDriver } from './blob-driver.ts'
 import { smallBlobsName } from './disk-layout.ts'
 import { openFilesDriver } from './files.ts'
 import { createRoom } from './room.ts'
+import { readSmallBlob } from './small-blob-rows.ts'
 import { openSmallBlobs } from './small-blobs.ts'
 
 const KiB = 1024
@@ -39,7 +39,7 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
     async *read(id, range) {
       const content = small.find(id)
       if (content === undefined) yield* files.read(id, range)
-      else yield* piecesOf(id, content, range)
+      else yield* readSmallBlob(id, content, range)
     },
 
     async delete(id) {
@@ -87,11 +87,4 @@ async function* continued(
 ): AsyncGenerator<Uint8Array> {
   yield* beginning
   yield* { [Symbol.asyncIterator]: () => rest }
-}
-
-function* piecesOf(id: string, content: Uint8Array, { start, end }: ByteRange) {
-  if (end > content.length) {
-    throw new BlobError('damaged', `Blob ${id} ends at byte ${content.length}.`)
-  }
-  if (start < end) yield content.slice(start, end)
 }

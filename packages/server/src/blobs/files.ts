@@ -11,7 +11,6 @@ import {
   mkdir,
   open,
   readdir,
-  readFile,
   rename,
   rm,
   unlink,
@@ -20,7 +19,7 @@ import { dirname, join } from 'node:path'
 import { identityOf } from '../sqlite/file-identity.ts'
 import type { BlobDriver } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
-import { blobPath, isSystemError, readBlobFile } from './blob-file.ts'
+import { blobPath, isSystemError, readBlobFile, readMark } from './blob-file.ts'
 import { markName, prefixes } from './disk-layout.ts'
 import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
 import type { Room } from './room.ts'
@@ -96,14 +95,7 @@ export async function openFilesDriver(root: string, room: Room): Promise<BlobDri
       for (const name of await readdir(join(root, prefix))) if (name.startsWith(prefix)) yield name
     },
 
-    async readMark() {
-      try {
-        return await readFile(mark, 'utf8')
-      } catch (error) {
-        if (isSystemError(error, 'ENOENT')) return undefined
-        throw error
-      }
-    },
+    readMark: () => readMark(root),
 
     async writeMark(text) {
       const draft = join(temporary, 'STORE')

@@ -5,6 +5,7 @@
 
 import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
 import { BlobError } from './blob-error.ts'
+import { createSmallBlobRows } from './small-blob-rows.ts'
 
 export interface SmallBlobs {
   /** Stores a blob durably. @throws BlobError `exists` */
@@ -31,8 +32,7 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
   const writer = await startSqliteWriter({ path, operations, migrations })
   const { reader } = writer
   if (reader === undefined) throw new Error('Small blobs need a database in a file.')
-  const select = reader.prepare('select content from blobs where id = ?')
-  const selectIds = reader.prepare('select id from blobs where id >= ? and id < ?')
+  const rows = createSmallBlobRows(reader)
   // Perhaps by the process before this one, which ended before it tidied.
   let hasRemoved = true
 
@@ -41,14 +41,8 @@ export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
       const added = await writer.run('add', [id, content])
       if (added !== true) throw new BlobError('exists', `Blob ${id} exists.`)
     },
-    find(id) {
-      const content = select.get(id)?.['content']
-      return content instanceof Uint8Array ? content : undefined
-    },
-    list(prefix) {
-      const rows = selectIds.all(prefix, `${prefix}~`)
-      return rows.map(({ id }) => String(id))
-    },
+    find: rows.find,
+    list: (prefix) => rows.list(prefix).map(({ id }) => id),
     async remove(id) {
       hasRemoved = true
       await writer.run('remove', [id])

@@ -1,0 +1,14 @@
+/** Every command, as the documentation and completion must know them. */
+export const commandNames = [
+  'serve',
+  'upload',
+  'list',
+  'show',
+  'download',
+  'delete',
+  'fsck',
+  'scrub',
+  'backup',
+  'restore',
+  'complete',
+]
