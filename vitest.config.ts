@@ -1,11 +1,29 @@
 import { defineConfig } from 'vitest/config'
 
+/** The suites that talk by the client: they run with both of the ways in which it sends requests. */
+const clientSuites = ['files-api', 'retries', 'vendors', 'download-to-file'].map(
+  (name) => `packages/client/test/${name}.test.ts`,
+)
+
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
-    include: ['packages/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: { include: ['packages/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'by node:http',
+          include: clientSuites,
+          env: { COFFER_TEST_FETCH: 'http' },
+        },
+      },
+    ],
   },
 })

@@ -1,6 +1,7 @@
 /** The options that say which server a command talks to, and the client that they make. */
 
 import { ApiClient, Configuration, FilesApi } from '@coffer/client'
+import { httpFetch } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
@@ -35,6 +36,7 @@ export function connect({ url, key }: ConnectionOptions, { env }: Io): FilesApi 
         accessToken,
         organization: env['OPENAI_ORG_ID'] || undefined,
         project: env['OPENAI_PROJECT_ID'] || undefined,
+        fetch: httpFetch,
       }),
     ),
   )

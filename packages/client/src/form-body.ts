@@ -48,12 +48,37 @@ export async function toRequestBody(form: Form): Promise<RequestBody> {
     }
   }
 
+  const { content } = source
+  if (content !== undefined && content.length <= pieceBytes) {
+    // A stream costs more than all else that is done for so little.
+    const whole = join([head, content, tail])
+    return {
+      contentType,
+      bytes,
+      isReplayable: true,
+      open() {
+        form.onProgress?.(content.length)
+        return whole
+      },
+    }
+  }
+
   return {
     contentType,
     bytes,
     isReplayable: source.isReplayable,
     open: (watch) => toStream(assemble(head, source, tail, form.onProgress), watch),
   }
+}
+
+function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
 }
 
 function headOf({ fields, fileField, filename }: Form, boundary: string): string {

@@ -10,6 +10,8 @@ export interface UploadSource {
   readonly isReplayable: boolean
   /** The same content, where it is a Blob: a browser sends that without reading it first. */
   readonly blob?: Blob | undefined
+  /** The same content, where it is in memory. */
+  readonly content?: Uint8Array | undefined
   open(): AsyncIterable<Uint8Array>
 }
 
@@ -31,6 +33,7 @@ export function toUploadSource(content: Uploadable): UploadSource {
       name: undefined,
       bytes: content.length,
       isReplayable: true,
+      content,
       async *open() {
         yield content
       },

@@ -5,6 +5,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { ApiClient, Configuration, type ConfigurationOptions, FilesApi } from '../src/index.ts'
+import { testFetch } from './test-fetch.ts'
 
 export interface SeenRequest {
   readonly method: string
@@ -90,8 +91,10 @@ export async function startScript(...acts: Act[]): Promise<ScriptedServer> {
     host,
     requests,
     breakConnections: () => server.closeAllConnections(),
-    api: (options = {}) =>
-      new FilesApi(new ApiClient(new Configuration({ host, accessToken: 'sk-test', ...options }))),
+    api(options = {}) {
+      const facts = { host, accessToken: 'sk-test', fetch: testFetch }
+      return new FilesApi(new ApiClient(new Configuration({ ...facts, ...options })))
+    },
     async [Symbol.asyncDispose]() {
       server.close()
       server.closeAllConnections()
