@@ -1,5 +1,4 @@
-import { stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -12,18 +11,14 @@ import {
   sha256,
   someBytes,
 } from '../../packages/cli/test/load.ts'
-import {
-  type Coffer,
-  makeFolder,
-  type StartOptions,
-  startCoffer,
-} from '../../packages/cli/test/start-coffer.ts'
+import { type Coffer, makeFolder, type StartOptions } from '../../packages/cli/test/start-coffer.ts'
 import { rowBeforeBlob, unlinkBeforeRow } from './breakages.ts'
 import { breakBuild } from './broken-build.ts'
-import { attach, findThreads, oneHelper, Thread } from './injected-calls.ts'
+import { attach, findThreads } from './injected-calls.ts'
 import { isLong, report } from './length.ts'
 import { machineHas } from './needs.ts'
-import { readSystemCalls, type SystemCall, traceOptions } from './system-calls.ts'
+import { findPoints, type Point, startAtRest } from './points.ts'
+import { changingCalls } from './system-calls.ts'
 
 const KiB = 1024
 
@@ -35,19 +30,12 @@ const operations = [
 ] as const
 type Operation = (typeof operations)[number]
 
-/** The call that the server does not come to make: the count is of those of its name. */
-interface Point {
-  readonly thread: Thread
-  readonly call: string
-  readonly count: number
-}
-
 const possible = machineHas({ strace: 'strace' })
 
 // At random, a kill nearly never falls between two calls that follow each other at once.
 describe.skipIf(!possible)('kill -9 before every call of', () => {
   it.each(operations)('$name', async (operation) => {
-    const points = await findPoints(operation)
+    const points = await findOperationPoints(operation)
     const tried = isLong ? points : points.filter(isTelling)
     let acknowledged = 0
     let killed = 0
@@ -73,12 +61,21 @@ describe.skipIf(!possible)('kill -9 before every call finds', () => {
     { breakage: unlinkBeforeRow, operation: operations[3] },
   ])('a build in which $breakage.fault, at $operation.name', async ({ breakage, operation }) => {
     await using build = await breakBuild(breakage)
-    const points = await findPoints(operation, build.command)
+    const points = await findOperationPoints(operation, build.command)
     const found = await findFault(points.filter(isTelling), operation, build.command)
     report('P1', `${breakage.fault}: ${found ?? 'not noticed'}`)
     expect(found).toBeDefined()
   })
 })
+
+/** All its calls that change files or answer the client, in their order. */
+function findOperationPoints(operation: Operation, command?: StartOptions['command']) {
+  return findPoints((coffer) => prepare(coffer, operation, nothingAcknowledged()), {
+    calls: changingCalls,
+    of: 'the folder and the client',
+    command,
+  })
+}
 
 /** @returns the first that is found, as a sentence. */
 async function findFault(...args: Parameters<typeof killBefore>): Promise<string | undefined> {
@@ -105,7 +102,7 @@ async function* killBefore(
   const folders = { rows: folder.path, blobs: folder.path }
   const known = nothingAcknowledged()
   await using running = new AsyncDisposableStack()
-  let coffer = running.use(await start(folder.path, command))
+  let coffer = running.use(await startAtRest(folder.path, command))
   for (const point of points) {
     const run = await prepare(coffer, operation, known)
     const threads = await findThreads(coffer.pid)
@@ -113,7 +110,7 @@ async function* killBefore(
     const outcome = await run()
     await coffer.kill()
 
-    coffer = running.use(await start(folder.path, command))
+    coffer = running.use(await startAtRest(folder.path, command))
     const { findings, listed } = await inspect(coffer, known)
     const faults = Object.entries(findings).flatMap(([what, ids]: [string, string[]]) => {
       return ids.map((id) => `${what} ${id}`)
@@ -124,16 +121,6 @@ async function* killBefore(
       faults: [...faults, ...(await findDebris(folders, listed))],
     }
   }
-}
-
-/** After its first sweep, only what is asked for is to happen. */
-async function start(folder: string, command?: StartOptions['command']): Promise<Coffer> {
-  const env = { ...oneHelper, COFFER_SWEEP_SECONDS: '86400' }
-  const coffer = await startCoffer({ folder, env, ...(command && { command }) })
-  // The sweep ends with it.
-  const smallLog = join(folder, 'blobs', 'small-blobs.db-wal')
-  await expect.poll(async () => (await stat(smallLog)).size, { timeout: 10_000 }).toBe(0)
-  return coffer
 }
 
 function killOptions({ call, count }: Point): string[] {
@@ -199,44 +186,6 @@ async function remove(coffer: Coffer, id: string, known: Acknowledged): Promise<
   await answer.arrayBuffer()
   expect(answer.status).toBe(200)
   known.deleted.add(id)
-}
-
-/** All calls of the operation that change files or answer the client, in their order. */
-async function findPoints(
-  operation: Operation,
-  command?: StartOptions['command'],
-): Promise<Point[]> {
-  await using folder = await makeFolder()
-  await using traces = await makeFolder()
-  await using coffer = await start(folder.path, command)
-  const run = await prepare(coffer, operation, nothingAcknowledged())
-  const threads = Object.entries(await findThreads(coffer.pid))
-  const trace = join(traces.path, 'trace')
-  await using strace = await attach(coffer.pid, [...traceOptions, '-o', trace])
-  await run()
-  await coffer.kill()
-  await strace.ended
-
-  const counts = new Map<string, number>()
-  const points: Point[] = []
-  for (const call of await readSystemCalls(trace)) {
-    const thread = Thread.safeParse(threads.find(([, of]) => of === call.thread)?.[0])
-    if (!thread.success) continue
-    const key = `${call.thread} ${call.name}`
-    const count = (counts.get(key) ?? 0) + 1
-    counts.set(key, count)
-    if (isFelt(call, thread.data, folder.path)) {
-      points.push({ thread: thread.data, call: call.name, count })
-    }
-  }
-  return points
-}
-
-/** Whether the call may change a file or answer the client, and not only wake another thread. */
-function isFelt({ target, strings }: SystemCall, thread: Thread, folder: string): boolean {
-  // One of few is the answer; which of them changes from run to run.
-  if (thread === 'main') return target?.startsWith('pipe:') !== true
-  return [target, ...strings].some((path) => path?.startsWith(folder))
 }
 
 /** Of many calls of one kind in a row, the first and the last. */

@@ -18,18 +18,20 @@ export interface SystemCall {
   readonly ended: number
 }
 
-/** The options that `readSystemCalls` needs, and the calls that change files or answer clients. */
-export const traceOptions = [
-  ...['-f', '-y', '-s', '32'],
-  ...['-e', 'signal=none'],
-  '-e',
-  `trace=${[
-    ...['open', 'openat', 'creat', 'mkdir', 'mkdirat'],
-    ...['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'sendto', 'sendmsg'],
-    ...['fsync', 'fdatasync', 'sync_file_range', 'ftruncate', 'fallocate'],
-    ...['link', 'linkat', 'rename', 'renameat', 'renameat2', 'unlink', 'unlinkat', 'rmdir'],
-  ].join(',')}`,
+/** The calls that change files or answer clients. */
+export const changingCalls = [
+  ...['open', 'openat', 'creat', 'mkdir', 'mkdirat'],
+  ...['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'sendto', 'sendmsg'],
+  ...['fsync', 'fdatasync', 'sync_file_range', 'ftruncate', 'fallocate'],
+  ...['link', 'linkat', 'rename', 'renameat', 'renameat2', 'unlink', 'unlinkat', 'rmdir'],
 ]
+
+/** The options that `readSystemCalls` needs. */
+export function traceOptionsFor(calls: readonly string[]): string[] {
+  return [...['-f', '-y', '-s', '32'], '-e', 'signal=none', '-e', `trace=${calls.join(',')}`]
+}
+
+export const traceOptions = traceOptionsFor(changingCalls)
 
 /** @param path of what `strace -f -y -o` wrote. */
 export async function readSystemCalls(path: string): Promise<SystemCall[]> {

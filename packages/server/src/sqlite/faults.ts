@@ -28,7 +28,9 @@ export function isFull(error: unknown): boolean {
 /** Whether the storage failed, so that the same may succeed later. */
 export function isStorageFault(error: unknown): boolean {
   const code = codeOf(error)
-  return isFull(error) || code === 'moved' || code === 'stopped' || faults.has(resultOf(error))
+  const isOfFile = error instanceof Error && 'syscall' in error
+  const isOfWriter = code === 'moved' || code === 'stopped'
+  return isFull(error) || isOfFile || isOfWriter || faults.has(resultOf(error))
 }
 
 function codeOf(error: unknown): string | undefined {
