@@ -1,4 +1,4 @@
-/** P30: the quota is reached and never passed, whoever comes together with whom. */
+/** P30, P32: the quota is reached and never passed, whoever comes together with whom. */
 
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
@@ -62,6 +62,31 @@ describe('the quota', () => {
       'P30',
       `${rounds} kills amid uploads, cuts and deletions: ${used} bytes used, ${stored} stored`,
     )
+  })
+})
+
+describe('P32: a quota that cannot be asked', () => {
+  it('lets nothing in, and forgets nothing', async () => {
+    await using coffer = await startCoffer({ env })
+    const content = () => new Uint8Array(quota / 10)
+    expect((await coffer.upload(content())).status).toBe(200)
+    const before = sums(coffer.folder)
+    {
+      // For as long as another holds it, the writer waits, and then gives up.
+      using database = new DatabaseSync(join(coffer.folder, 'coffer.db'))
+      database.exec('begin immediate')
+      const begun = performance.now()
+      const answers = await Promise.all([1, 2, 3].map(() => coffer.upload(content())))
+      const seconds = (performance.now() - begun) / 1000
+      const listed = await coffer.fetch('/v1/files')
+      expect(answers.map(({ status }) => status)).toEqual([503, 503, 503])
+      expect(answers.map(({ headers }) => headers.get('retry-after'))).toEqual(['2', '2', '2'])
+      expect(listed.status).toBe(200)
+      report('P32', `3 uploads refused within ${seconds.toFixed(1)} s, while lists were served`)
+    }
+    expect(sums(coffer.folder)).toEqual(before)
+    expect((await coffer.upload(content())).status).toBe(200)
+    expect(sums(coffer.folder)).toEqual({ used: quota / 5, stored: quota / 5, files: 2 })
   })
 })
 
