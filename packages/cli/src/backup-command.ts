@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { interruptible } from './interruptible.ts'
 import { printable } from './printable.ts'
-import type { Io } from './program.ts'
+import { Failure, type Io } from './program.ts'
 import { showProgress } from './progress.ts'
 import { size } from './readable.ts'
 import { addStoreOption, findStore, type StoreOption } from './store-option.ts'
@@ -29,9 +29,17 @@ async function backUpStore(options: BackupOptions, io: Io, signal: AbortSignal):
   const progress = showProgress(io)
   const bar = progress.begin('backup')
   try {
-    const { folder, manifest } = await backUp(places, options.to, { signal, moved: bar.moved })
+    const made = await backUp(places, options.to, { signal, moved: bar.moved })
+    const { folder, manifest, lost } = made
     const what = `${manifest.files} files, ${size(manifest.bytes)}`
     progress.print(`${printable(folder)}: ${what}, as of ${manifest.created_at}\n`)
+    for (const id of lost) progress.note(`Not in the backup: ${id}: bytes of it are missing.`)
+    if (lost.length > 0) {
+      throw new Failure(
+        `The backup is made without ${lost.length === 1 ? 'one file' : `${lost.length} files`}: ` +
+          'take their bytes from an older one, or delete them. coffer fsck tells more.',
+      )
+    }
   } finally {
     bar.done()
     progress.end()

@@ -136,18 +136,34 @@ describe.concurrent('coffer backup', () => {
     })
   })
 
-  it.each([
-    ['missing', (path: string) => rm(path)],
-    ['damaged', (path: string) => truncate(path, 5)],
-  ])('fails and leaves nothing where the bytes of a file are %s', async (what, harm) => {
+  it('leaves out, and names, the files whose bytes are not all there', async () => {
     await using store = await copyStore(made)
     await using folder = await makeFolder()
-    const [id = ''] = store.large
-    await harm(findBlob(store.path, id))
+    const [one = '', other = '', ...others] = store.large
+    await rm(findBlob(store.path, one))
+    await truncate(findBlob(store.path, other), 5)
     const to = join(folder.path, 'backup')
-    const { code, stderr } = await runFake(['backup', '--data', store.path, '--to', to])
+    const { code, stdout, stderr } = await runFake(['backup', '--data', store.path, '--to', to])
     expect(code).toBe(1)
-    expect(stderr).toMatch(new RegExp(`^coffer: The bytes of ${id} are ${what}, .*\n$`))
+    expect(stdout).toContain(`${others.length + store.small.length} files, `)
+    for (const id of [one, other]) expect(stderr).toContain(`Not in the backup: ${id}: `)
+    expect(stderr).toMatch(/^coffer: The backup is made without 2 files: .*$/m)
+    expect(await runFake(['fsck', '--data', to])).toMatchObject({ code: 0 })
+    const kept = [...others, ...store.small].map((id) => blobOf(store, id))
+    expect(listRows(to).held.toSorted()).toEqual(kept.toSorted())
+    expect((await listDisk(to)).blobs.toSorted()).toEqual(kept.toSorted())
+  })
+
+  it('is not made of rows whose bytes are all out of reach', async () => {
+    await using store = await copyStore(made)
+    await using folder = await makeFolder()
+    await rm(join(store.path, 'blobs'), { recursive: true })
+    await mkdir(join(store.path, 'blobs'))
+    const to = join(folder.path, 'backup')
+    expect(await runFake(['backup', '--data', store.path, '--to', to])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('Is their volume mounted?'),
+    })
     expect(await readdir(folder.path)).toEqual([])
   })
 

@@ -551,13 +551,13 @@ describe('content that the disk has lost', () => {
     expect(await readRefusal(response)).toEqual({
       ...failure(
         500,
-        'The content of this file is damaged in the storage, so it is not given out.',
+        'The content of this file is damaged or missing in the storage, so it is not given out.',
       ),
       code: 'file_content_unavailable',
     })
     expect(await (await client.fetch(`/v1/files/${id}`)).json()).toMatchObject({
       status: 'error',
-      status_details: 'The content is damaged in the storage.',
+      status_details: 'The content is damaged or missing in the storage.',
     })
   })
 
@@ -582,19 +582,22 @@ describe('content that the disk has lost', () => {
 
     expect(await countOf('coffer_blob_integrity_failures_total')).toBe(failures + 2)
     expect(server.logs).toContainEqual(
-      expect.objectContaining({ file: id, msg: 'the content of a file is damaged' }),
+      expect.objectContaining({ file: id, msg: 'the content of a file is damaged or missing' }),
     )
   })
 
-  it('is answered 500 if it is gone altogether', async () => {
+  it('is answered 500 if it is gone altogether, and the file tells', async () => {
     const client = server.addTenant()
     const { id } = await client.create(large)
     await rm(blobOf(id))
     const response = await download(client, id)
     expect(response.headers.get('content-disposition')).toBeNull()
-    expect(await readRefusal(response)).toEqual(
-      failure(500, 'The server had an error while processing your request. Sorry about that!'),
-    )
+    expect(response.headers.get('x-should-retry')).toBe('false')
+    expect(await readRefusal(response)).toMatchObject({
+      status: 500,
+      code: 'file_content_unavailable',
+    })
+    expect(await (await client.fetch(`/v1/files/${id}`)).json()).toMatchObject({ status: 'error' })
   })
 })
 

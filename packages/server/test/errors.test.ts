@@ -360,7 +360,9 @@ describe('a failure of the server itself', () => {
     const upload = await broken.upload('content', { purpose: 'user_data' })
     expect(await readDiscreetly(broken, upload)).toEqual(unavailable)
     const content = await broken.fetch(`/v1/files/${id}/content`)
-    expect(await readDiscreetly(broken, content)).toEqual(hidden)
+    expect(await readDiscreetly(broken, content)).toEqual(unavailable)
+    // All bytes are out of reach, which says nothing against this file.
+    expect((await broken.list()).data).toMatchObject([{ id, status: 'processed' }])
     const ready = await broken.fetch('/readyz')
     expect(await readDiscreetly(broken, ready)).toEqual(
       failure(503, 'The storage does not answer.'),

@@ -76,7 +76,7 @@ export function storageFull(cause: unknown): ServiceError {
 export function contentDamaged(cause: unknown): ServiceError {
   return new ServiceError(
     'content_damaged',
-    'The content of this file is damaged in the storage, so it is not given out.',
+    'The content of this file is damaged or missing in the storage, so it is not given out.',
     { cause },
   )
 }

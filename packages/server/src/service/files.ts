@@ -112,11 +112,13 @@ export function createFiles(needs: FilesNeeds): Files {
       yield* readSegments(blobs, segments, range)
     } catch (error) {
       if (!(error instanceof BlobError)) throw error
-      // The file may have been deleted since its row was read.
-      if (error.code === 'not-found') await find(caller, id)
-      if (error.code !== 'damaged') throw error
+      if (error.code === 'not-found') {
+        // The file may have been deleted since its row was read, or all bytes be out of reach.
+        await find(caller, id)
+        await blobs.check()
+      } else if (error.code !== 'damaged') throw error
       measures.add('blob_integrity_failures')
-      log.error({ err: error, file: id }, 'the content of a file is damaged')
+      log.error({ err: error, file: id }, 'the content of a file is damaged or missing')
       await metadata.markDamagedFile({ project_id: caller.project_id, id, now: clock.now() })
       throw contentDamaged(error)
     }
@@ -249,6 +251,7 @@ function toFile(row: FileRow): File {
     created_at,
     expires_at,
     status: damaged_at === null ? 'processed' : 'error',
-    status_details: damaged_at === null ? null : 'The content is damaged in the storage.',
+    status_details:
+      damaged_at === null ? null : 'The content is damaged or missing in the storage.',
   }
 }

@@ -25,6 +25,7 @@ import {
   together,
   writeDurably,
 } from './durable-copy.ts'
+import { checkMarks } from './inspect.ts'
 import { formatManifest, type Manifest, manifestName, placesIn } from './manifest.ts'
 import { type Places, requireStore } from './places.ts'
 import { requireWhole } from './require-whole.ts'
@@ -41,6 +42,8 @@ export interface Backup {
   readonly manifest: Manifest
   /** Files that were deleted while they were copied, and are not in the backup. */
   readonly deletedMeanwhile: number
+  /** The ids of files that are not in the backup, because the store lacks some of their bytes. */
+  readonly lost: readonly string[]
 }
 
 /**
@@ -79,7 +82,7 @@ async function copyTo(draft: string, live: Places, options: CopyOptions) {
   copySqliteRows(live.database, copy.database)
   signal.throwIfAborted()
 
-  const { store, deletedMeanwhile } = await copyBytes(live, copy, options)
+  const { store, deletedMeanwhile, lost } = await copyBytes(live, copy, options)
   await writeDurably(join(copy.blobs, markName), formatMark(store))
   await flushFile(copy.database)
   await flushFile(join(copy.blobs, smallBlobsName))
@@ -94,7 +97,7 @@ async function copyTo(draft: string, live: Places, options: CopyOptions) {
   }
   await writeDurably(join(draft, manifestName), formatManifest(manifest))
   await flushFolders(draft)
-  return { manifest, deletedMeanwhile }
+  return { manifest, deletedMeanwhile, lost }
 }
 
 /** @returns the mark of the rows that were copied. */
@@ -103,28 +106,28 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
   using sourceRows = openSqliteRows(live.database, { readOnly: true })
   using rows = openSqliteRows(copy.database, { readOnly: false })
   using small = openSmallBlobsCopy(join(copy.blobs, smallBlobsName))
+  // Without their volume all bytes would look lost.
+  for (const { message } of await checkMarks(sourceRows.db, source)) throw new Error(message)
   const store = await settleCopy(rows.db)
   const { bytes: total } = await countRows(rows.db)
   const dropped: string[] = []
+  const lost = new Set<string>()
   let deletedMeanwhile = 0
   let copied = 0
 
   async function copyOne(blob: HeldBlob): Promise<void> {
     signal.throwIfAborted()
     const size = await copyBlob(blob.blob_id)
-    if (size === undefined && !(await isDangling(sourceRows.db, source, blob.blob_id))) {
-      dropped.push(...(await dropFile(rows.db, { id: blob.file_id })))
-      deletedMeanwhile += 1
+    if (size === blob.bytes) {
+      copied += size
+      moved?.(copied, total)
       return
     }
-    if (size !== blob.bytes) {
-      throw new Error(
-        `The bytes of ${blob.file_id} are ${size === undefined ? 'missing' : 'damaged'}, so there ` +
-          'would be no whole backup: put them back or delete the file. coffer fsck tells more.',
-      )
-    }
-    copied += size
-    moved?.(copied, total)
+    // One file that cannot be read must not keep all others from being copied.
+    const isLost = size !== undefined || (await isDangling(sourceRows.db, source, blob.blob_id))
+    if (isLost) lost.add(blob.file_id)
+    else deletedMeanwhile += 1
+    dropped.push(...(await dropFile(rows.db, { id: blob.file_id })))
   }
 
   /** @returns its size, undefined if it is gone. */
@@ -149,7 +152,7 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
     await rm(blobPath(copy.blobs, id), { force: true })
   }
   small.commit()
-  return { store, deletedMeanwhile }
+  return { store, deletedMeanwhile, lost: [...lost] }
 }
 
 /** The row, the bytes, the row, as an inspection looks at them. */

@@ -19,7 +19,7 @@ import { areTooMany, quarantineSeconds } from '../service/sweep.ts'
 import { isStorageFault } from '../sqlite/faults.ts'
 import { quickCheck } from '../sqlite/quick-check.ts'
 import { type Places, requireStore } from './places.ts'
-import type { Fault, Report } from './report.ts'
+import type { Fault, MarkFault, Report } from './report.ts'
 
 /** Ids of one question to the database. */
 const batch = 200
@@ -109,11 +109,11 @@ function checkReferences(path: string, { connection }: SqliteRows): Fault[] {
 }
 
 /** The row is read on both sides of the mark, as a server may count both up meanwhile. */
-async function checkMarks(db: Database, bytes: DiskReader): Promise<Fault[]> {
+export async function checkMarks(db: Database, bytes: DiskReader): Promise<MarkFault[]> {
   const before = await findStore(db)
   const text = await bytes.readMark()
   const after = await findStore(db)
-  const fault = (message: string): Fault[] => [{ kind: 'mark', message }]
+  const fault = (message: string): MarkFault[] => [{ kind: 'mark', message }]
   let mark: ReturnType<typeof readMark>
   try {
     mark = readMark(text)

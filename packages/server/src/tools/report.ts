@@ -1,10 +1,15 @@
 /** What an inspection of a store found. */
 
+/** Rows and bytes do not belong together. */
+export interface MarkFault {
+  readonly kind: 'mark'
+  readonly message: string
+}
+
 export type Fault =
+  | MarkFault
   /** A database is not whole, or could not be read to its end. */
   | { readonly kind: 'database'; readonly path: string; readonly message: string }
-  /** Rows and bytes do not belong together. */
-  | { readonly kind: 'mark'; readonly message: string }
   /** A file holds a blob of which there are no bytes. */
   | { readonly kind: 'dangling'; readonly file: string; readonly blob: string }
   /** A blob has another size than the file that holds it was told. */
