@@ -1,6 +1,6 @@
 /** Runs programs as a person would and measures them from outside. */
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -46,6 +46,11 @@ function peakOf({ pid }: ChildProcess): number | undefined {
     // The process has ended, or the system has no /proc.
     return undefined
   }
+}
+
+/** Waits until the disks have all that was written, so that one work does not pay for another. */
+export function flush(): void {
+  execFileSync('sync')
 }
 
 export function median(values: readonly number[]): number {
