@@ -269,12 +269,15 @@ describe('P29: a server that is asked to stop under load', () => {
 
   it('finishes or refuses, leaves with 0, and has nothing half afterwards', async () => {
     await using kept = await makeFolder()
+    const content = randomBytes(2 * MiB)
+    const body = formOf(content)
     let acknowledged = 0
     const begun = performance.now()
     for (const _ of upTo(stops)) {
       await using coffer = await startCoffer({ env: quiet, folder: kept.path })
       const loading = new AbortController()
       const done: { id: string; sum: string }[] = []
+      const slow = await Promise.all([...upTo(4)].map(() => beginUpload(coffer, body, MiB)))
       const load = Promise.all(
         [...upTo(8)].map(async (lane) => {
           while (!loading.signal.aborted) {
@@ -290,7 +293,19 @@ describe('P29: a server that is asked to stop under load', () => {
         }),
       )
       while (done.length < 20) await delay(5)
-      const ending = await coffer.stop()
+      const stopped = coffer.stop()
+      // What has begun before may take its time.
+      await delay(200)
+      expect(slow.map(({ destroyed }) => destroyed)).not.toContain(true)
+      for (const socket of slow) {
+        const answer = firstOf(socket)
+        socket.write(body.subarray(MiB))
+        const text = (await answer).toString()
+        expect(text).toMatch(/^HTTP\/1\.1 200 /)
+        const { id } = File.parse(JSON.parse(text.slice(text.indexOf('\r\n\r\n'))))
+        done.push({ id, sum: sumOf(content) })
+      }
+      const ending = await stopped
       loading.abort()
       await load
       expect(ending).toEqual({ code: 0, signal: null })
@@ -315,10 +330,14 @@ describe('P29: a server that is asked to stop under load', () => {
     await using coffer = await startCoffer({ env: { ...quiet, COFFER_STOP_SECONDS: '600' } })
     const body = formOf(randomBytes(2 * MiB))
     const sockets = await Promise.all([...upTo(8)].map(() => beginUpload(coffer, body, MiB)))
+    // What the server has not come to yet is refused.
+    const drafts = async () => (await holdingsOf(coffer)).drafts
+    await expect.poll(drafts, { timeout: 10_000 }).toBe(8)
     const begun = performance.now()
     coffer.signal('SIGTERM')
     // An echo of the first signal does not count as another.
     await delay(1500)
+    expect(sockets.map(({ destroyed }) => destroyed)).not.toContain(true)
     const ending = await coffer.stop()
     const milliseconds = performance.now() - begun - 1500
     report('P29', `a second SIGTERM ended it after ${Math.round(milliseconds)} ms`)

@@ -8,6 +8,8 @@ import { FilePage, Problem } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { type Coffer, makeFolder, startCoffer } from '../../packages/cli/test/start-coffer.ts'
+import { createBlobStore } from '../../packages/server/src/blobs/blob-store.ts'
+import { openFilesDriver } from '../../packages/server/src/blobs/files.ts'
 import { report, tries } from './length.ts'
 import { mountTmpfs } from './mounts.ts'
 import { machineHas } from './needs.ts'
@@ -95,6 +97,33 @@ describe.runIf(machineHas({ mount: 'mount' }))('on a full disk', () => {
     expect(refused).toBeGreaterThan(0)
     report('P21', `${rounds} uploads about the room that was left, ${refused} refused, 0 cut`)
   })
+
+  it('that others filled meanwhile, a write of which a part is taken is refused', async () => {
+    await using disk = await mountTmpfs(4)
+    // What a server keeps free keeps it from such writes as long as nobody else takes it.
+    const driver = await openFilesDriver(join(disk.path, 'blobs'), { take: async () => {} })
+    const blobs = createBlobStore(driver)
+    const sizes = [-MiB, -4097, -4096, -1, 0, 1, 4096, 4097, MiB]
+    let refused = 0
+    for (const more of sizes) {
+      const { bavail, bsize } = statfsSync(disk.path)
+      const content = randomBytes(bavail * bsize + more)
+      const id = randomBytes(16).toString('hex')
+      const written = await blobs
+        .write(id, inOnePiece(content), { maxBytes: content.length })
+        .catch((error: unknown) => error as Error)
+      if (written instanceof Error) {
+        expect(written).toMatchObject({ code: 'full' })
+        refused += 1
+      } else {
+        const read = blobs.read({ id, ...written }, { start: 0, end: content.length })
+        expect(sha256(Buffer.concat(await Array.fromAsync(read)))).toBe(sha256(content))
+        await blobs.delete(id)
+      }
+    }
+    expect(refused).toBe(4)
+    report('P21', `${sizes.length} blobs about the last byte of a disk, ${refused} refused, 0 cut`)
+  })
 })
 
 /** Deletes, lists and reads, with no byte of room on the disk; then uploads are refused. */
@@ -148,6 +177,10 @@ async function expectAll(coffer: Coffer, stored: ReadonlyMap<string, string>): P
     const answer = await coffer.fetch(`/v1/files/${id}/content`)
     expect(sha256(Buffer.from(await answer.arrayBuffer()))).toBe(sum)
   }
+}
+
+async function* inOnePiece(content: Uint8Array) {
+  yield content
 }
 
 /** Takes the last byte of the disk. */

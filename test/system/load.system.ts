@@ -16,7 +16,7 @@ import {
 import { ask, beginDownload, beginUpload, curlUpload, formOf, quantile, upload } from './clients.ts'
 import { inFlight, upTo } from './in-flight.ts'
 import { report, tries } from './length.ts'
-import { atRest, countDescriptors, memoryOf, settled } from './process-state.ts'
+import { atRest, memoryOf, settled } from './process-state.ts'
 
 const MiB = 1024 * 1024
 const KiB = 1024
@@ -39,6 +39,27 @@ async function limitDescriptors(pid: number, count: number): Promise<void> {
   await using program = runProgram('prlimit', ['--pid', String(pid), `--nofile=${count}:${count}`])
   const { code } = await program.ended
   if (code !== 0) throw new Error(`prlimit: ${program.stderr}`)
+}
+
+/** Lets a server be told to collect its garbage, of which it has as much as it likes otherwise. */
+const collecting = {
+  NODE_OPTIONS: "--expose-gc --import=data:text/javascript,process.on('SIGUSR2',()=>gc())",
+}
+
+/** What is left once all garbage is collected: of the whole process, and of what its code holds. */
+async function memoryInUse(coffer: Coffer): Promise<{ residentMiB: number; heldBytes: number }> {
+  for (const _ of upTo(3)) {
+    coffer.signal('SIGUSR2')
+    // What is found to be garbage may let go of more.
+    await delay(300)
+  }
+  const metrics = await (await coffer.fetch('/metrics')).text()
+  const read = (name: string) =>
+    Number(new RegExp(`^coffer_nodejs_${name}_bytes (\\S+)$`, 'm').exec(metrics)?.[1])
+  return {
+    residentMiB: (await memoryOf(coffer)).nowMiB,
+    heldBytes: read('heap_size_used') + read('external_memory'),
+  }
 }
 
 /** Asks again and again until told to stop. @returns how long each answer took. */
@@ -135,7 +156,7 @@ describe('P40: ten thousand connections that ask for nothing', () => {
       env: { ...quiet, COFFER_IDLE_SECONDS: String(idleSeconds) },
     })
     for (const _ of upTo(50)) await ask(coffer, '/v1/files')
-    const descriptors = await countDescriptors(coffer)
+    const { descriptors } = await settled(coffer, { descriptors: 0 }, 2)
     const { nowMiB } = await memoryOf(coffer)
     const port = Number(new URL(coffer.url).port)
     let open = 0
@@ -176,7 +197,8 @@ describe('P40: ten thousand connections that ask for nothing', () => {
     expect(opened).toBeGreaterThan(count * 0.99)
     expect(grown).toBeLessThanOrEqual(150)
     expect(quantile(times, 0.99)).toBeLessThanOrEqual(50)
-    expect(seconds).toBeLessThanOrEqual(60)
+    // As long as Node's own limits, it would not be ours.
+    expect(seconds).toBeLessThanOrEqual(3 * idleSeconds)
     expect((await settled(coffer, { descriptors })).descriptors).toBeLessThanOrEqual(descriptors)
   })
 })
@@ -212,7 +234,7 @@ describe('P43: many requests of all kinds', () => {
   const requests = tries({ short: 2000, long: 10_000 })
 
   it('leave no descriptor, no byte and no memory behind', async () => {
-    await using coffer = await startCoffer({ env: quiet })
+    await using coffer = await startCoffer({ env: { ...quiet, ...collecting } })
     const content = randomBytes(100 * KiB)
     const body = formOf(content)
     const statuses = new Map<number, number>()
@@ -252,21 +274,23 @@ describe('P43: many requests of all kinds', () => {
     // What the program loads and the heap that it likes is there after the first of them.
     await inFlight(upTo(requests / 2), 16, mixed)
     const baseline = await settled(coffer, { descriptors: 0 }, 3)
-    const before = await memoryOf(coffer)
+    const before = await memoryInUse(coffer)
     await inFlight(upTo(requests), 16, mixed)
     const found = await settled(coffer, baseline)
-    const after = await memoryOf(coffer)
+    const after = await memoryInUse(coffer)
     const seen = [...statuses].map(([status, count]) => `${count}×${status}`).join(', ')
     report(
       'P43',
       `${requests} rounds of requests (${seen}; ${aborts} aborts): descriptors ${baseline.descriptors} → ` +
-        `${found.descriptors}, RSS ${before.nowMiB} → ${after.nowMiB} MiB`,
+        `${found.descriptors}, RSS ${before.residentMiB} → ${after.residentMiB} MiB, held ${Math.round(before.heldBytes / KiB)} → ${Math.round(after.heldBytes / KiB)} KiB`,
     )
     expect(found).toEqual({
       ...atRest(4, 16 * MiB, found.descriptors),
       descriptors: expect.toSatisfy((count: number) => count <= baseline.descriptors),
     })
-    expect(after.nowMiB).toBeLessThanOrEqual(before.nowMiB * 1.2)
+    expect(after.residentMiB).toBeLessThanOrEqual(before.residentMiB * 1.2)
+    // What comes and goes without a leak is some hundred KiB, however many requests there are.
+    expect(after.heldBytes - before.heldBytes).toBeLessThan(MiB)
   })
 })
 

@@ -43,7 +43,7 @@ describe('a clock', () => {
     server.clock.time -= 10 * day
     const seen: string[] = []
     for (let after: string | undefined; ; after = seen.at(-1)) {
-      const page = await server.list(`?limit=2${after === undefined ? '' : `&after=${after}`}`)
+      const page = await server.list(`limit=2${after === undefined ? '' : `&after=${after}`}`)
       seen.push(...page.data.map(({ id }) => id))
       if (!page.has_more) break
     }
