@@ -1,6 +1,7 @@
 /** Rows of files: every look-up names the project, so that no caller reaches another's file. */
 
 import type { SelectQueryBuilder } from 'kysely'
+import { prepared } from './prepared.ts'
 import { Refusal } from './refusal.ts'
 import type { Database, Tables } from './tables.ts'
 
@@ -51,61 +52,102 @@ export interface NewFile extends Omit<FileRow, 'damaged_at'> {
 /** `blob-swept` means that the sweep took a blob, so the file cannot be had any more. */
 export type AddFileOutcome = 'added' | 'quota-exceeded' | 'blob-swept'
 
+type Usage = Pick<NewFile, 'organization_id' | 'bytes'>
+
+const takeQuota = prepared(
+  (db, { organization_id, bytes, quota_bytes }: Usage & { quota_bytes: number }) =>
+    db
+      .updateTable('organizations')
+      .set((eb) => ({ used_bytes: eb('used_bytes', '+', bytes) }))
+      .where('id', '=', organization_id)
+      .where((eb) => eb(eb('used_bytes', '+', bytes), '<=', quota_bytes)),
+)
+
+const giveQuotaBack = prepared((db, { organization_id, bytes }: Usage) =>
+  db
+    .updateTable('organizations')
+    .set((eb) => ({ used_bytes: eb('used_bytes', '-', bytes) }))
+    .where('id', '=', organization_id),
+)
+
+const holdBlob = prepared((db, { blob_id }: { blob_id: string }) =>
+  db.deleteFrom('loose_blobs').where('blob_id', '=', blob_id).where('sweep_after', '>', 0),
+)
+
+const insertFile = prepared((db, file: Omit<NewFile, 'segments'>) =>
+  db.insertInto('files').values({
+    id: file.id,
+    organization_id: file.organization_id,
+    project_id: file.project_id,
+    purpose: file.purpose,
+    filename: file.filename,
+    bytes: file.bytes,
+    sha256: file.sha256,
+    encoding: file.encoding,
+    created_at: file.created_at,
+    expires_at: file.expires_at,
+  }),
+)
+
+const insertSegment = prepared((db, segment: Segment & { file_id: string; position: number }) =>
+  db.insertInto('segments').values({
+    file_id: segment.file_id,
+    position: segment.position,
+    blob_id: segment.blob_id,
+    bytes: segment.bytes,
+    checksums: segment.checksums,
+  }),
+)
+
 /** Adds a file and makes its loose blobs held, if the organization stays within `quota_bytes`. */
 export async function addFile(
   db: Database,
   { file, quota_bytes }: { file: NewFile; quota_bytes: number },
 ): Promise<AddFileOutcome> {
-  const { segments, ...row } = file
-  const usage = await db
-    .updateTable('organizations')
-    .set((eb) => ({ used_bytes: eb('used_bytes', '+', file.bytes) }))
-    .where('id', '=', file.organization_id)
-    .where((eb) => eb(eb('used_bytes', '+', file.bytes), '<=', quota_bytes))
-    .executeTakeFirstOrThrow()
-  if (usage.numUpdatedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
-
-  const blobs = segments.map((segment) => segment.blob_id)
-  const held = await db
-    .deleteFrom('loose_blobs')
-    .where('blob_id', 'in', blobs)
-    .where('sweep_after', '>', 0)
-    .executeTakeFirstOrThrow()
-  if (held.numDeletedRows !== BigInt(blobs.length)) {
-    throw new Refusal<AddFileOutcome>('blob-swept')
+  const usage = await takeQuota(db, { ...file, quota_bytes })
+  if (usage.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
+  await insertFile(db, file)
+  for (const [position, segment] of file.segments.entries()) {
+    const held = await holdBlob(db, segment)
+    if (held.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('blob-swept')
+    await insertSegment(db, { ...segment, file_id: file.id, position })
   }
-
-  await db.insertInto('files').values(row).execute()
-  await db
-    .insertInto('segments')
-    .values(segments.map((segment, position) => ({ file_id: file.id, position, ...segment })))
-    .execute()
   return 'added'
 }
 
-export async function findFile(
-  db: Database,
-  { project_id, id, now }: { project_id: string; id: string; now: number },
-): Promise<FileRow | undefined> {
-  return visibleFiles(db, project_id, now)
-    .where('id', '=', id)
-    .select(fileColumns)
-    .executeTakeFirst()
+interface OneFile {
+  readonly project_id: string
+  readonly id: string
+  readonly now: number
 }
+
+const selectFile = prepared((db, { project_id, id, now }: OneFile) =>
+  visibleFiles(db, project_id, now).where('id', '=', id).select(fileColumns),
+)
+
+export async function findFile(db: Database, file: OneFile): Promise<FileRow | undefined> {
+  const { rows } = await selectFile(db, file)
+  return rows[0]
+}
+
+const selectSegments = prepared(
+  (db, { project_id, file_id }: { project_id: string; file_id: string }) =>
+    db
+      .selectFrom('segments')
+      .innerJoin('files', 'files.id', 'segments.file_id')
+      .where('files.project_id', '=', project_id)
+      .where('segments.file_id', '=', file_id)
+      .orderBy('segments.position')
+      .select(['segments.blob_id', 'segments.bytes', 'segments.checksums']),
+)
 
 /** The segments of a file, in order; none if there is no such file. */
 export async function listSegments(
   db: Database,
-  { project_id, file_id }: { project_id: string; file_id: string },
+  file: { project_id: string; file_id: string },
 ): Promise<Segment[]> {
-  return db
-    .selectFrom('segments')
-    .innerJoin('files', 'files.id', 'segments.file_id')
-    .where('files.project_id', '=', project_id)
-    .where('segments.file_id', '=', file_id)
-    .orderBy('segments.position')
-    .select(['segments.blob_id', 'segments.bytes', 'segments.checksums'])
-    .execute()
+  const { rows } = await selectSegments(db, file)
+  return rows
 }
 
 export interface ListFiles {
@@ -176,15 +218,10 @@ export async function markDamagedFile(
 }
 
 /** Deletes a file and gives the blobs that are loose now, or `undefined` if there is no such file. */
-export async function deleteFile(
-  db: Database,
-  { project_id, id, now }: { project_id: string; id: string; now: number },
-): Promise<string[] | undefined> {
-  const file = await visibleFiles(db, project_id, now)
-    .where('id', '=', id)
-    .select(removalColumns)
-    .executeTakeFirst()
-  return file === undefined ? undefined : removeFile(db, file, now)
+export async function deleteFile(db: Database, file: OneFile): Promise<string[] | undefined> {
+  const { rows } = await selectRemoval(db, file)
+  const [found] = rows
+  return found === undefined ? undefined : removeFile(db, found, file.now)
 }
 
 /** Deletes at most `limit` expired files of all projects; gives how many there were. */
@@ -220,34 +257,46 @@ const removalColumns = [
   'sequence',
 ] as const
 
+const selectRemoval = prepared((db, { project_id, id, now }: OneFile) =>
+  visibleFiles(db, project_id, now).where('id', '=', id).select(removalColumns),
+)
+
+const dropSegments = prepared((db, { file_id }: { file_id: string }) =>
+  db.deleteFrom('segments').where('file_id', '=', file_id).returning('blob_id'),
+)
+
+// Taken from the start: nothing may hold the bytes of a deleted file again.
+const insertTakenBlob = prepared((db, { blob_id }: { blob_id: string }) =>
+  db.insertInto('loose_blobs').values({ blob_id, sweep_after: 0 }),
+)
+
+const dropFile = prepared((db, { id }: { id: string }) =>
+  db.deleteFrom('files').where('id', '=', id),
+)
+
+type DeletedFile = FilePosition & { id: string; project_id: string; deleted_at: number }
+
+const insertDeletedFile = prepared((db, file: DeletedFile) =>
+  db.insertInto('deleted_files').values({
+    id: file.id,
+    project_id: file.project_id,
+    created_at: file.created_at,
+    sequence: file.sequence,
+    deleted_at: file.deleted_at,
+  }),
+)
+
 async function removeFile(
   db: Database,
   file: FilePosition & { id: string; organization_id: string; project_id: string; bytes: number },
   now: number,
 ): Promise<string[]> {
-  const { id, organization_id, project_id, bytes, created_at, sequence } = file
-  const segments = await db
-    .deleteFrom('segments')
-    .where('file_id', '=', id)
-    .returning('blob_id')
-    .execute()
-  const blobs = segments.map((segment) => segment.blob_id)
-  // Taken from the start: nothing may hold the bytes of a deleted file again.
-  await db
-    .insertInto('loose_blobs')
-    .values(blobs.map((blob_id) => ({ blob_id, sweep_after: 0 })))
-    .execute()
-  await db.deleteFrom('files').where('id', '=', id).execute()
-  await db
-    .updateTable('organizations')
-    .set((eb) => ({ used_bytes: eb('used_bytes', '-', bytes) }))
-    .where('id', '=', organization_id)
-    .execute()
-  await db
-    .insertInto('deleted_files')
-    .values({ id, project_id, created_at, sequence, deleted_at: now })
-    .execute()
-  return blobs
+  const { rows: segments } = await dropSegments(db, { file_id: file.id })
+  for (const segment of segments) await insertTakenBlob(db, segment)
+  await dropFile(db, file)
+  await giveQuotaBack(db, file)
+  await insertDeletedFile(db, { ...file, deleted_at: now })
+  return segments.map((segment) => segment.blob_id)
 }
 
 /** An expired file is gone for callers at once, and for the store when the sweep comes by. */

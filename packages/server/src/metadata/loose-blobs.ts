@@ -1,5 +1,6 @@
 /** The list of blobs that no file holds. */
 
+import { prepared } from './prepared.ts'
 import type { Database } from './tables.ts'
 
 /** Lists blobs that are to be written; the sweep leaves them alone until `sweep_after`. */
@@ -55,16 +56,13 @@ export async function takeSweepableBlobs(
   return rows.map((row) => row.blob_id).sort()
 }
 
+const dropTakenBlob = prepared((db, { blob_id }: { blob_id: string }) =>
+  db.deleteFrom('loose_blobs').where('blob_id', '=', blob_id).where('sweep_after', '=', 0),
+)
+
 /** Forgets a taken blob, once its bytes are gone. */
-export async function forgetLooseBlob(
-  db: Database,
-  { blob_id }: { blob_id: string },
-): Promise<void> {
-  await db
-    .deleteFrom('loose_blobs')
-    .where('blob_id', '=', blob_id)
-    .where('sweep_after', '=', 0)
-    .execute()
+export async function forgetLooseBlob(db: Database, blob: { blob_id: string }): Promise<void> {
+  await dropTakenBlob(db, blob)
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Rows of organizations, projects and their API keys. */
 
+import { prepared } from './prepared.ts'
 import type { Database } from './tables.ts'
 
 export interface Owner {
@@ -30,16 +31,18 @@ export async function ensureOwner(
   return { organization_id, project_id }
 }
 
+const selectUsedBytes = prepared((db, { organization_id }: { organization_id: string }) =>
+  db.selectFrom('organizations').where('id', '=', organization_id).select('used_bytes'),
+)
+
 export async function findUsedBytes(
   db: Database,
-  { organization_id }: { organization_id: string },
+  organization: { organization_id: string },
 ): Promise<number> {
-  const { used_bytes } = await db
-    .selectFrom('organizations')
-    .where('id', '=', organization_id)
-    .select('used_bytes')
-    .executeTakeFirstOrThrow()
-  return used_bytes
+  const { rows } = await selectUsedBytes(db, organization)
+  const [row] = rows
+  if (row === undefined) throw new Error(`There is no ${organization.organization_id}.`)
+  return row.used_bytes
 }
 
 /** Makes `digest` the one key of the project; former ones stop working. */
@@ -67,14 +70,15 @@ export async function hasApiKey(
   return key !== undefined
 }
 
+const selectKeyOwner = prepared((db, { digest }: { digest: string }) =>
+  db.selectFrom('api_keys').where('digest', '=', digest).select(['organization_id', 'project_id']),
+)
+
 /** Whose key has this digest: the one look-up that comes before a caller is known. */
 export async function findKeyOwner(
   db: Database,
-  { digest }: { digest: string },
+  key: { digest: string },
 ): Promise<Owner | undefined> {
-  return db
-    .selectFrom('api_keys')
-    .where('digest', '=', digest)
-    .select(['organization_id', 'project_id'])
-    .executeTakeFirst()
+  const { rows } = await selectKeyOwner(db, key)
+  return rows[0]
 }
