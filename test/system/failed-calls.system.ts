@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { findDebris } from '../../packages/cli/test/debris.ts'
@@ -46,6 +48,8 @@ describe.skipIf(!possible)('P22: an error of the disk at the calls of', () => {
     })
     const tried = isLong ? points : points.filter(isTelling)
     await using folder = await makeFolder()
+    await using traces = await makeFolder()
+    const trace = join(traces.path, 'trace')
     const known = nothingAcknowledged()
     const outcomes = new Map<string, number>()
     await using running = new AsyncDisposableStack()
@@ -54,8 +58,10 @@ describe.skipIf(!possible)('P22: an error of the disk at the calls of', () => {
       const where = `${point.call} ${point.count} of the thread for ${point.thread}`
       const run = await prepare(coffer, operation, known)
       const threads = await findThreads(coffer.pid)
-      await using strace = await attach(threads[point.thread], failure(point))
+      await using strace = await attach(threads[point.thread], failure(point, trace))
       const outcome = await run()
+      // The bytes of a deleted file go after the answer.
+      await expect.poll(() => readFile(trace, 'utf8'), { message: where }).toContain('INJECTED')
       await strace[Symbol.asyncDispose]()
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
       expect.soft(outcome, where).toMatch(/^(200|503|cut)$/)
@@ -88,7 +94,7 @@ describe.skipIf(!possible)('P22: a disk that fails again and again', () => {
     const known = nothingAcknowledged()
     const { files } = await findThreads(coffer.pid)
     const point = { thread: 'files', call: 'fdatasync', count: '1+' } as const
-    await using strace = await attach(files, failure(point))
+    await using strace = await attach(files, failure(point, '/dev/null'))
     for (const _ of [1, 2, 3]) {
       expect((await coffer.fetch('/readyz')).status).toBe(200)
       expect(await upload(coffer, 100 * KiB, known)).toMatch(/^5/)
@@ -101,9 +107,11 @@ describe.skipIf(!possible)('P22: a disk that fails again and again', () => {
   })
 })
 
-function failure({ call, count }: Pick<Point, 'call'> & { count: number | string }): string[] {
-  const inject = `inject=${call}:error=EIO:when=${count}`
-  return ['-e', `trace=${call}`, '-e', inject, '-o', '/dev/null']
+function failure(
+  { call, count }: Pick<Point, 'call'> & { count: number | string },
+  trace: string,
+): string[] {
+  return ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${count}`, '-o', trace]
 }
 
 /** @returns what does the operation on a file of its own, and tells its status, or `cut`. */

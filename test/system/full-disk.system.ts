@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { FilePage, Problem } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { findBlob } from '../../packages/cli/test/data-folder.ts'
 import { type Coffer, makeFolder, startCoffer } from '../../packages/cli/test/start-coffer.ts'
 import { createBlobStore } from '../../packages/server/src/blobs/blob-store.ts'
 import { openFilesDriver } from '../../packages/server/src/blobs/files.ts'
@@ -27,6 +28,11 @@ describe.runIf(machineHas({ mount: 'mount' }))('on a full disk', () => {
 
     fill(disk.path)
     await expectWorksOn(coffer, stored)
+    // That there is no room is no reason for what is missing.
+    const [lost = ''] = stored.keys()
+    await rm(findBlob(coffer.folder, lost))
+    const answer = await coffer.fetch(`/v1/files/${lost}/content`)
+    expect(Problem.parse(await answer.json()).error.code).toBe('file_content_unavailable')
     await rm(join(disk.path, 'filler'))
     for (const id of stored.keys()) await coffer.fetch(`/v1/files/${id}`, { method: 'DELETE' })
     // Room is looked at anew, and taken again by the databases, in a second.

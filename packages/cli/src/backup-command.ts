@@ -33,7 +33,8 @@ async function backUpStore(options: BackupOptions, io: Io, signal: AbortSignal):
     const { folder, manifest, lost } = made
     const what = `${manifest.files} files, ${size(manifest.bytes)}`
     progress.print(`${printable(folder)}: ${what}, as of ${manifest.created_at}\n`)
-    for (const id of lost) progress.note(`Not in the backup: ${id}: bytes of it are missing.`)
+    for (const id of lost)
+      progress.note(`Not in the backup: ${id}: its bytes are not there as they were stored.`)
     if (lost.length > 0) {
       throw new Failure(
         `The backup is made without ${lost.length === 1 ? 'one file' : `${lost.length} files`}: ` +

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { backUp } from '@coffer/server'
@@ -152,6 +152,37 @@ describe.concurrent('coffer backup', () => {
     const kept = [...others, ...store.small].map((id) => blobOf(store, id))
     expect(listRows(to).held.toSorted()).toEqual(kept.toSorted())
     expect((await listDisk(to)).blobs.toSorted()).toEqual(kept.toSorted())
+  })
+
+  it('is not made where most files have no bytes', async () => {
+    await using store = await copyStore(made)
+    await using folder = await makeFolder()
+    await rm(join(store.path, 'blobs', 'small-blobs.db'))
+    for (const id of store.large.slice(1)) await rm(findBlob(store.path, id))
+    const to = join(folder.path, 'backup')
+    expect(await runFake(['backup', '--data', store.path, '--to', to])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^coffer: Of \d+ files \d+ have no bytes .* no backup/),
+    })
+    expect(await readdir(folder.path)).toEqual([])
+  })
+
+  it('is not made where the bytes go out of reach meanwhile', async () => {
+    await using store = await makeStore({ large: 10, small: 0 })
+    await using folder = await makeFolder()
+    const to = join(folder.path, 'backup')
+    const blobs = join(store.path, 'blobs')
+    let copied = 0
+    const made = backUp(placesOf(store), to, {
+      signal: new AbortController().signal,
+      moved() {
+        copied += 1
+        // Most are copied by then.
+        if (copied === 8) renameSync(blobs, `${blobs}-elsewhere`)
+      },
+    })
+    await expect(made).rejects.toThrow('Is their volume mounted?')
+    expect(await readdir(folder.path)).toEqual([])
   })
 
   it('is not made of rows whose bytes are all out of reach', async () => {

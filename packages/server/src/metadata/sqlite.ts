@@ -66,7 +66,9 @@ function readFrom(connection: SqliteConnection): Run {
 
 function rethrow(cause: unknown): never {
   if (isFull(cause)) throw new MetadataError('full', 'The metadata store is full.', { cause })
-  if (!isStorageFault(cause)) throw cause
+  // The writer looks at its file beside SQLite, too.
+  const isOfFile = cause instanceof Error && 'syscall' in cause
+  if (!isOfFile && !isStorageFault(cause)) throw cause
   throw new MetadataError('unavailable', 'The metadata store does not work now.', { cause })
 }
 

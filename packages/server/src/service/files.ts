@@ -22,6 +22,7 @@ import {
   fileNotFound,
   fileTooLarge,
   quotaExceeded,
+  serviceUnavailable,
   uploadTooSlow,
 } from './errors.ts'
 import type { Ids } from './ids.ts'
@@ -30,6 +31,7 @@ import type { Measures } from './measures.ts'
 import { checkName, isDownloadable, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
 import type { StagedContent, Staging } from './staging.ts'
+import type { StoreBinding } from './store-binding.ts'
 
 export interface FileSettings {
   readonly profile: Profile
@@ -83,6 +85,7 @@ export interface FilesNeeds {
   readonly blobs: BlobStore
   readonly staging: Staging
   readonly removal: Removal
+  readonly binding: Pick<StoreBinding, 'check'>
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log
@@ -91,7 +94,7 @@ export interface FilesNeeds {
 }
 
 export function createFiles(needs: FilesNeeds): Files {
-  const { metadata, blobs, staging, removal, clock, ids, log, measures, settings } = needs
+  const { metadata, blobs, staging, removal, binding, clock, ids, log, measures, settings } = needs
   const { profile, maxFileBytes, organizationQuotaBytes } = settings
 
   async function find({ project_id }: Caller, id: string): Promise<FileRow> {
@@ -115,7 +118,9 @@ export function createFiles(needs: FilesNeeds): Files {
       if (error.code === 'not-found') {
         // The file may have been deleted since its row was read, or all bytes be out of reach.
         await find(caller, id)
-        await blobs.check()
+        await binding.check().catch((cause: unknown) => {
+          throw serviceUnavailable(cause)
+        })
       } else if (error.code !== 'damaged') throw error
       measures.add('blob_integrity_failures')
       log.error({ err: error, file: id }, 'the content of a file is damaged or missing')

@@ -47,7 +47,7 @@ export async function openService(needs: ServiceNeeds): Promise<Service> {
   return {
     access: createAccess({ metadata }),
     files: createFiles({
-      ...{ metadata, blobs, staging, removal },
+      ...{ metadata, blobs, staging, removal, binding },
       ...{ clock, ids, log, measures, settings },
     }),
     sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),

@@ -297,14 +297,15 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   const staging = createStaging({ blobs, blobIds, removal })
   const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
   const needs = { metadata, blobs, staging, removal, clock, ids, log, measures }
-  const files = createFiles({ ...needs, settings })
   let advanced = 0
   const binding = {
     isRestored: () => restored.rows,
     async advance() {
       advanced += 1
     },
+    async check() {},
   }
+  const files = createFiles({ ...needs, binding, settings })
   const sweep = createSweep({ ...needs, binding })
   // Of another process nobody knows what it is writing.
   const elsewhere = createStaging({ blobs, blobIds, removal })

@@ -28,9 +28,7 @@ export function isFull(error: unknown): boolean {
 /** Whether the storage failed, so that the same may succeed later. */
 export function isStorageFault(error: unknown): boolean {
   const code = codeOf(error)
-  const isOfFile = error instanceof Error && 'syscall' in error
-  const isOfWriter = code === 'moved' || code === 'stopped'
-  return isFull(error) || isOfFile || isOfWriter || faults.has(resultOf(error))
+  return isFull(error) || code === 'moved' || code === 'stopped' || faults.has(resultOf(error))
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,12 +1,12 @@
 /**
- * Copies a store while its server runs: the rows first, then all bytes that they hold. So a row of
- * the copy whose bytes are gone can only be one of a file that was deleted meanwhile.
+ * Copies a store while its server runs: the rows first, then all bytes that they hold. A row of the
+ * copy whose bytes are gone is one of a file that was deleted meanwhile, or that is lost.
  */
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { blobPath } from '../blobs/blob-file.ts'
+import { blobPath, isSystemError } from '../blobs/blob-file.ts'
 import { markName, prefixes, smallBlobsName } from '../blobs/disk-layout.ts'
 import { type DiskReader, openDiskReader } from '../blobs/disk-reader.ts'
 import { flushFolder, makeFolder } from '../blobs/folder-sync.ts'
@@ -106,10 +106,9 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
   using sourceRows = openSqliteRows(live.database, { readOnly: true })
   using rows = openSqliteRows(copy.database, { readOnly: false })
   using small = openSmallBlobsCopy(join(copy.blobs, smallBlobsName))
-  // Without their volume all bytes would look lost.
-  for (const { message } of await checkMarks(sourceRows.db, source)) throw new Error(message)
+  await requireMarks(sourceRows.db, source)
   const store = await settleCopy(rows.db)
-  const { bytes: total } = await countRows(rows.db)
+  const { bytes: total, files } = await countRows(rows.db)
   const dropped: string[] = []
   const lost = new Set<string>()
   let deletedMeanwhile = 0
@@ -117,7 +116,7 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
 
   async function copyOne(blob: HeldBlob): Promise<void> {
     signal.throwIfAborted()
-    const size = await copyBlob(blob.blob_id)
+    const size = await copyBlob(blob)
     if (size === blob.bytes) {
       copied += size
       moved?.(copied, total)
@@ -131,13 +130,21 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
   }
 
   /** @returns its size, undefined if it is gone. */
-  async function copyBlob(id: string): Promise<number | undefined> {
-    const content = source.findSmall(id)
+  async function copyBlob(blob: HeldBlob): Promise<number | undefined> {
+    const content = source.findSmall(blob.blob_id)
     if (content !== undefined) {
-      small.add(id, content)
+      small.add(blob.blob_id, content)
       return content.length
     }
-    return copyIfThere(blobPath(live.blobs, id), blobPath(copy.blobs, id))
+    const to = blobPath(copy.blobs, blob.blob_id)
+    try {
+      return await copyIfThere(blobPath(live.blobs, blob.blob_id), to)
+    } catch (error) {
+      // The disk that is copied to may be the one that fails.
+      if (!isSystemError(error, 'EIO') || (await isReadable(source, blob))) throw error
+      await rm(to, { force: true })
+      return 0
+    }
   }
 
   for (const prefix of prefixes) {
@@ -146,6 +153,14 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
     await together(held, copyOne)
     small.commit()
   }
+  // It may have gone away meanwhile.
+  if (lost.size > 0) await requireMarks(sourceRows.db, source)
+  if (lost.size > files / 2) {
+    throw new Error(
+      `Of ${files} files ${lost.size} have no bytes that can be read. There is no backup: bring ` +
+        'the bytes back first; coffer fsck tells more.',
+    )
+  }
   // Of a file of several blobs some may have been copied before others were deleted.
   for (const id of dropped) {
     small.remove(id)
@@ -153,6 +168,21 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
   }
   small.commit()
   return { store, deletedMeanwhile, lost: [...lost] }
+}
+
+/** @throws if the bytes are not those of the rows: without their volume all would look lost. */
+async function requireMarks(db: Database, bytes: DiskReader): Promise<void> {
+  for (const { message } of await checkMarks(db, bytes)) throw new Error(message)
+}
+
+async function isReadable(bytes: DiskReader, { blob_id, bytes: end }: HeldBlob): Promise<boolean> {
+  try {
+    for await (const _ of bytes.read(blob_id, { start: 0, end }));
+    return true
+  } catch (error) {
+    if (isSystemError(error, 'EIO')) return false
+    throw error
+  }
 }
 
 /** The row, the bytes, the row, as an inspection looks at them. */
