@@ -1,6 +1,6 @@
 /** Starts a server from a configuration, and stops it without losing what it has begun. */
 
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
@@ -8,7 +8,7 @@ import { createApp } from './http/app.ts'
 import { createMetrics } from './http/metrics.ts'
 import { openStores } from './open-stores.ts'
 import { type Clock, systemClock } from './service/clock.ts'
-import { createIds } from './service/ids.ts'
+import { createIds, createRandom } from './service/ids.ts'
 import { openService } from './service/service.ts'
 import { setUp } from './service/setup.ts'
 import type { Sweep } from './service/sweep.ts'
@@ -37,7 +37,7 @@ export async function serve(
 ): Promise<Server> {
   await using started = new AsyncDisposableStack()
   const stores = started.use(await openStores(config))
-  const ids = createIds(randomBytes)
+  const ids = createIds(createRandom(randomFillSync))
   const metrics = createMetrics()
   const needs = { ...stores, clock, ids, log: logger, measures: metrics }
   const service = await openService({ ...needs, settings: config })

@@ -67,18 +67,27 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
 async function pullBeginning(
   pieces: AsyncIterator<Uint8Array>,
 ): Promise<{ beginning: Uint8Array; next?: Uint8Array }> {
-  const buffer = new Uint8Array(smallBytes)
+  const held: Uint8Array[] = []
   let length = 0
   for (;;) {
     const next = await pieces.next()
-    if (next.done === true) return { beginning: buffer.slice(0, length) }
+    if (next.done === true) return { beginning: joined(held, length) }
     const piece = next.value
-    if (length + piece.length > smallBytes) {
-      return { beginning: buffer.subarray(0, length), next: piece }
-    }
-    buffer.set(piece, length)
+    if (length + piece.length > smallBytes) return { beginning: joined(held, length), next: piece }
+    held.push(piece)
     length += piece.length
   }
+}
+
+/** Not as a part of a larger buffer, which a message to a thread would copy as a whole. */
+function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length)
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
 }
 
 async function* continued(

@@ -43,7 +43,11 @@ async function moreOf(request: IncomingMessage): Promise<void> {
   const events = {
     readable: () => resolve(),
     end: () => resolve(),
-    close: () => reject(new ClientLeft('The client left before its request was whole.')),
+    close() {
+      // It comes right behind the end, too.
+      if (request.readableEnded) resolve()
+      else reject(new ClientLeft('The client left before its request was whole.'))
+    },
     error: (cause: Error) => reject(new ClientLeft('The connection broke.', { cause })),
     timeout: () => reject(new BodyStalled('No byte of the request came for too long.')),
   }

@@ -94,8 +94,10 @@ async function readText(part: Part): Promise<string> {
   return Buffer.concat(pieces).toString('utf8')
 }
 
+const OptionalPurpose = UploadPurpose.optional()
+
 function toPurpose(value: string | undefined): UploadPurpose | undefined {
-  const { success, data } = UploadPurpose.optional().safeParse(value)
+  const { success, data } = OptionalPurpose.safeParse(value)
   if (!success) throw purposeInvalid(value ?? '', UploadPurpose.options)
   return data
 }

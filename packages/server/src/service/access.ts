@@ -1,6 +1,6 @@
 /** Who asks: from an API key to the organization and project it belongs to. */
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import {
   apiKeyInvalid,
@@ -44,7 +44,7 @@ export function createAccess({ metadata }: { metadata: MetadataStore }): Access 
 
 /** SHA-256 in hexadecimal: all that is ever stored of a key. */
 export function digestApiKey(key: string): string {
-  return createHash('sha256').update(key).digest('hex')
+  return hash('sha256', key, 'hex')
 }
 
 /** The vendor's form: some of the beginning, stars, the last four characters (contract §2.2). */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createIds, type Ids } from './ids.ts'
+import { createIds, createRandom, type Ids } from './ids.ts'
 
 const letter = '[1-9A-HJ-NP-Za-km-z]'
 
@@ -59,3 +59,24 @@ function numberOf(id: string): bigint {
   const digits = [...id.replace(/^.*[-_]/, '')].map((text) => BigInt(letters.indexOf(text)))
   return digits.reduceRight((value, digit) => value * 58n + digit, 0n)
 }
+
+describe('createRandom', () => {
+  it('gives no byte twice', () => {
+    let drawn = 0
+    const random = createRandom((bytes) => {
+      for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32BE(drawn++, at)
+      return bytes
+    })
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 1024 }), { maxLength: 20 }), (sizes) => {
+        const given = sizes.map((size) => random(size * 4))
+        expect(given.map(({ length }) => length)).toEqual(sizes.map((size) => size * 4))
+        const numbers = given.flatMap((bytes) =>
+          Array.from({ length: bytes.length / 4 }, (_, at) => bytes.readUInt32BE(at * 4)),
+        )
+        expect(new Set(numbers).size).toBe(numbers.length)
+      }),
+      { numRuns: 20 },
+    )
+  })
+})

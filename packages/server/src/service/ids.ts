@@ -11,7 +11,24 @@ export interface Ids {
   secret(): string
 }
 
-/** @param random gives that many unpredictable bytes, as `randomBytes` of `node:crypto` does. */
+/**
+ * Unpredictable bytes, at most 4096 a call, drawn many at a time: to draw for each id took longer
+ * than all else of it.
+ */
+export function createRandom(fill: (bytes: Buffer) => Buffer): (bytes: number) => Buffer {
+  const pool = Buffer.alloc(4096)
+  let used = pool.length
+  return (bytes) => {
+    if (used + bytes > pool.length) {
+      fill(pool)
+      used = 0
+    }
+    used += bytes
+    return Buffer.from(pool.subarray(used - bytes, used))
+  }
+}
+
+/** @param random gives that many unpredictable bytes, never the same again. */
 export function createIds(random: (bytes: number) => Buffer): Ids {
   return {
     file: () => `file-${base58(random(16))}`,
