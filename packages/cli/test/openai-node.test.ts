@@ -418,14 +418,15 @@ describe("the official Node package's errors", () => {
     expect(requests).toBe(2)
   })
 
-  it('InternalServerError: bytes that are gone, which may come back, so it tries again', async () => {
+  it('InternalServerError: bytes that are gone, and not tried for again', async () => {
     const content = await toFile(Buffer.alloc(17_000), 'content.jsonl')
     const file = await clientOf(coffer).files.create({ file: content, purpose: 'evals' })
     await unlink(findBlob(coffer.folder, file.id))
     const error = await errorOf((client) => client.files.content(file.id, { maxRetries: 1 }))
     expect(error).toBeInstanceOf(OpenAI.InternalServerError)
-    expect(error).toMatchObject({ status: 500, type: 'server_error', requestID })
-    expect(requests).toBe(2)
+    const code = 'file_content_unavailable'
+    expect(error).toMatchObject({ status: 500, type: 'server_error', code, requestID })
+    expect(requests).toBe(1)
   })
 
   it('APIConnectionError: a server that has stopped', async () => {
