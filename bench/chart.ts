@@ -28,7 +28,7 @@ export function drawChart(rows: readonly Row[]): string {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" width="${labelWidth + barWidth + 60}" height="${height}" ` +
     'font-family="sans-serif" font-size="12">\n' +
-    `<rect width="100%" height="100%" fill="white"/>\n${lines.join('\n')}\n` +
+    `<title>How far each figure is from its goal</title>\n<rect width="100%" height="100%" fill="white"/>\n${lines.join('\n')}\n` +
     `<line x1="${goal}" x2="${goal}" y1="0" y2="${height - lineHeight}" stroke="black" stroke-dasharray="3"/>\n` +
     `<text x="${goal}" y="${height - 6}" text-anchor="middle">goal</text>\n</svg>\n`
   )
