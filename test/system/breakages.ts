@@ -41,8 +41,8 @@ export const normalCommits: Breakage = {
 export const rowBeforeBlob: Breakage = {
   fault: 'the row does not wait for the bytes',
   file: 'packages/server/src/blobs/blob-store.ts',
-  text: '        await driver.write(id, metered())\n',
-  replacement: `        const pieces = await Array.fromAsync(metered())
+  text: '        await driver.write(id, intake.pieces())\n',
+  replacement: `        const pieces = await Array.fromAsync(intake.pieces(), (piece) => piece.slice())
         const gathered = async function* () { yield* pieces }
         void driver.write(id, gathered()).catch(() => {})
 `,

@@ -18,12 +18,12 @@ export async function findThreads(pid: number): Promise<Record<Thread, number>> 
   const names = await Promise.all(ids.map((id) => readFile(`${tasks}/${id}/comm`, 'utf8')))
   const named = (name: string) => ids.filter((_, index) => names[index]?.trim() === name)
   const [files, ...moreFiles] = named('libuv-worker')
-  // In the order in which the stores are opened.
-  const [rows, small, ...moreWriters] = named('WorkerThread')
+  const [rows] = named('coffer-rows')
+  const [small] = named('coffer-small')
   if (files === undefined || rows === undefined || small === undefined) {
     throw new Error(`The server has other threads than were expected: ${names.join(' ')}`)
   }
-  if (moreFiles.length + moreWriters.length > 0) {
+  if (moreFiles.length > 0) {
     throw new Error(`The server has more threads than were expected: ${names.join(' ')}`)
   }
   return { main: pid, files, rows, small }

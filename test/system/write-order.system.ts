@@ -39,9 +39,9 @@ describe.skipIf(!possible)('the order of system calls', () => {
         .toEqual([])
     }
     expect.soft(checkFirstStart(traced), 'first start').toEqual([])
-    // Once on the way and once at the end.
+    // Each 32 MiB on the way and once at the end.
     expect(traced.uploads.map((upload) => draftSyncs(traced, upload))).toEqual([
-      ...[0, 0, 0, 1, 1, 1, 2],
+      ...[0, 0, 0, 1, 1, 1, 3],
     ])
     report(
       'P3',

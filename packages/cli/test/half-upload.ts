@@ -6,8 +6,9 @@ import { json } from 'node:stream/consumers'
 import { z } from 'zod'
 import type { Coffer } from './start-coffer.ts'
 
-const KiB = 1024
-const half = Buffer.alloc(64 * KiB, 'half of it, ')
+const MiB = 1024 * 1024
+/** So much that the server has begun to write it. */
+const half = Buffer.alloc(MiB, 'half of it, ')
 
 export interface HalfUpload {
   readonly content: Buffer

@@ -1,3 +1,11 @@
+const KiB = 1024
+
+/** Of the pieces in which content is written: whole blocks, and as large as writes must be. */
+export const pieceBytes = 512 * KiB
+
+/** A first piece of at most so many bytes is the whole content. */
+export const smallBytes = 16 * KiB
+
 /** Bytes from `start` to before `end`, both in whole bytes from the beginning of the blob. */
 export interface ByteRange {
   readonly start: number
@@ -8,13 +16,15 @@ export interface ByteRange {
 export interface BlobDriver {
   /**
    * Stores the whole of `source` under `id` durably, or nothing at all.
-   * Rejects with `exists` if `id` is taken, and with the source's error if that fails. A piece is
-   * the driver's from then on: the source must not write to it again.
+   * Rejects with `exists` if `id` is taken, and with the source's error if that fails. All pieces
+   * have `pieceBytes` but the last, which may be shorter. A piece is overwritten once the piece after
+   * the next is asked for, unless it is the whole content.
    */
   write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
   /**
    * Yields exactly the bytes of `range`, in pieces of at most one MiB. Each piece has a buffer of
-   * its own and belongs to who pulled it. Rejects with `not-found`, or `damaged` if the blob ends before the range does.
+   * its own and belongs to who pulled it. Rejects with `not-found`, or `damaged` if the blob ends
+   * before the range does.
    */
   read(id: string, range: ByteRange): AsyncIterable<Uint8Array>
   /** Removes a blob durably; one that does not exist is a success. */

@@ -1,18 +1,12 @@
 /** Immutable bytes under an id: counted, bounded and hashed as they pass to a driver. */
 
-import { createHash } from 'node:crypto'
 import { isFull } from '../sqlite/faults.ts'
 import type { BlobDriver, ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
-import { blockBytes, checkBlocks, createBlockSums, wholeBlocks } from './block-sums.ts'
-
-export interface WrittenBlob {
-  readonly bytes: number
-  /** Of the whole content, in lower-case hexadecimal. */
-  readonly sha256: string
-  /** Of its blocks, to be given back when it is read. */
-  readonly checksums: Uint8Array
-}
+import { blockBytes, checkBlocks, wholeBlocks } from './block-sums.ts'
+import { createDigests } from './digests.ts'
+import { createIntake, type TakenIn } from './intake.ts'
+import { createPieceBuffers } from './piece-buffers.ts'
 
 /** A blob as its reader knows it. */
 export interface KnownBlob {
@@ -24,7 +18,8 @@ export interface KnownBlob {
 
 export interface BlobStore {
   /**
-   * Writes a new blob durably, or leaves nothing behind.
+   * Writes a new blob durably, or leaves nothing behind. A piece of `source` is the source's again
+   * once the next is asked for.
    *
    * @throws BlobError `too-large` at the first byte over `maxBytes`, `exists`, `full`,
    *   `unavailable`; whatever `source` throws comes through unchanged.
@@ -33,7 +28,7 @@ export interface BlobStore {
     id: string,
     source: AsyncIterable<Uint8Array>,
     options: { maxBytes: number },
-  ): Promise<WrittenBlob>
+  ): Promise<TakenIn>
   /**
    * Yields the bytes of a range, of which each was found to be as it was written.
    *
@@ -58,36 +53,18 @@ export interface BlobStore {
 }
 
 export function createBlobStore(driver: BlobDriver): BlobStore {
+  const digests = createDigests()
+  const buffers = createPieceBuffers()
+
   return {
     async write(id, source, { maxBytes }) {
-      const digest = createHash('sha256')
-      const sums = createBlockSums()
-      let bytes = 0
-      let sourceFailed = false
-
-      async function* metered() {
-        try {
-          for await (const piece of source) {
-            bytes += piece.length
-            if (bytes > maxBytes) {
-              throw new BlobError('too-large', `The content exceeds ${maxBytes} bytes.`)
-            }
-            digest.update(piece)
-            sums.add(piece)
-            yield piece
-          }
-        } catch (error) {
-          sourceFailed = true
-          throw error
-        }
-      }
-
+      await using intake = createIntake(source, { maxBytes, digests, buffers })
       try {
-        await driver.write(id, metered())
+        await driver.write(id, intake.pieces())
+        return intake.result()
       } catch (error) {
-        throw sourceFailed ? error : asBlobError(error)
+        throw intake.sourceFailed() ? error : asBlobError(error)
       }
-      return { bytes, sha256: digest.digest('hex'), checksums: sums.result() }
     },
 
     async *read({ id, bytes, checksums }, range) {
@@ -112,7 +89,10 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
     writeMark: (text) => driver.writeMark(text).catch(rethrow),
     check: () => driver.check().catch(rethrow),
     tidy: () => driver.tidy().catch(rethrow),
-    close: () => driver.close(),
+    async close() {
+      await digests.close()
+      await driver.close()
+    },
   }
 }
 

@@ -34,7 +34,7 @@ export function describeBlobStore(name: string, { open, readsOutliveDeletion }: 
 
     describe('a write', () => {
       it.each([
-        ...[0, 1, 2, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1],
+        ...[0, 1, 2, 16 * KiB - 1, 16 * KiB, 16 * KiB + 1, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1],
         ...[256 * KiB - 1, 256 * KiB, 256 * KiB + 1, 512 * KiB - 1, 512 * KiB, 512 * KiB + 1],
         ...[MiB - 1, MiB, MiB + 1, 2 * MiB, 3 * MiB + 7],
       ])('keeps %i bytes, and gives their count and hash', async (size) => {
@@ -390,14 +390,17 @@ function bytes(size: number): Buffer {
   return Buffer.from(words.buffer, 0, size)
 }
 
-async function* pieces(content: Buffer, size: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size)
+function pieces(content: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  return piecesOf(content, new Array(Math.ceil(content.length / size)).fill(size))
 }
 
+/** Each piece is overwritten once the next is asked for. */
 async function* piecesOf(content: Buffer, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0
   for (const size of sizes) {
-    yield content.subarray(at, at + size)
+    const piece = Uint8Array.from(content.subarray(at, at + size))
+    yield piece
+    piece.fill(0xff)
     at += size
   }
 }

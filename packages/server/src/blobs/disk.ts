@@ -1,17 +1,12 @@
 /** Blobs in one folder of a disk: large ones as files, small ones together in a database. */
 
 import { join } from 'node:path'
-import type { BlobDriver } from './blob-driver.ts'
+import { type BlobDriver, smallBytes } from './blob-driver.ts'
 import { smallBlobsName } from './disk-layout.ts'
 import { openFilesDriver } from './files.ts'
 import { createRoom } from './room.ts'
 import { readSmallBlob } from './small-blob-rows.ts'
 import { openSmallBlobs } from './small-blobs.ts'
-
-const KiB = 1024
-
-/** The size of the largest blob that goes to the database. */
-const smallBytes = 16 * KiB
 
 /**
  * Opens the folder `root`, makes what is missing of it and clears interrupted writes. The folder
@@ -26,11 +21,15 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
     async write(id, source) {
       const pieces = source[Symbol.asyncIterator]()
       try {
-        const { beginning, next } = await pullBeginning(pieces)
-        if (next === undefined) {
-          await room.take(beginning.length)
-          await small.add(id, beginning)
-        } else await files.write(id, continued([beginning, next], pieces))
+        const first = await pieces.next()
+        if (first.done !== true && first.value.length > smallBytes) {
+          await files.write(id, continued(first.value, pieces))
+          return
+        }
+        const whole = first.done === true ? new Uint8Array() : first.value
+        if ((await pieces.next()).done !== true) throw new Error(`Blob ${id} came in small pieces.`)
+        await room.take(whole.length)
+        await small.add(id, whole)
       } finally {
         await pieces.return?.()
       }
@@ -63,37 +62,10 @@ export async function openDiskDriver(root: string): Promise<BlobDriver> {
   }
 }
 
-/** All bytes in a buffer of their own or, where they are too many, the first and the next piece. */
-async function pullBeginning(
-  pieces: AsyncIterator<Uint8Array>,
-): Promise<{ beginning: Uint8Array; next?: Uint8Array }> {
-  const held: Uint8Array[] = []
-  let length = 0
-  for (;;) {
-    const next = await pieces.next()
-    if (next.done === true) return { beginning: joined(held, length) }
-    const piece = next.value
-    if (length + piece.length > smallBytes) return { beginning: joined(held, length), next: piece }
-    held.push(piece)
-    length += piece.length
-  }
-}
-
-/** Not as a part of a larger buffer, which a message to a thread would copy as a whole. */
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const piece of pieces) {
-    whole.set(piece, at)
-    at += piece.length
-  }
-  return whole
-}
-
 async function* continued(
-  beginning: readonly Uint8Array[],
+  first: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  yield* beginning
+  yield first
   yield* { [Symbol.asyncIterator]: () => rest }
 }

@@ -1,5 +1,7 @@
 import {
+  type FileHandle,
   mkdtempDisposable,
+  open,
   readdir,
   readFile,
   readlink,
@@ -11,7 +13,7 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createBlobStore } from './blob-store.ts'
 import { describeBlobStore } from './conformance.ts'
 import { openFilesDriver } from './files.ts'
@@ -134,6 +136,36 @@ describe('a blob on disk', () => {
     const reading = Array.fromAsync(store.read(known('aa01'), { start: 0, end: 7 }))
     await expect(reading).rejects.toMatchObject({ code: 'unavailable' })
   })
+})
+
+describe('a sync that fails', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  // Of 80 MiB there are two on the way and one at the end.
+  it.each([1, 2, 3])(
+    'fails the write, and is not tried again: the one of number %i',
+    async (nth) => {
+      await using folder = await makeFolder()
+      const store = createBlobStore(await openDriver(folder.path))
+      await using handle = await open(folder.path)
+      const failure = Object.assign(new Error('The disk failed.'), { code: 'EIO' })
+      const prototype: FileHandle = Object.getPrototypeOf(handle)
+      const { datasync } = prototype
+      let syncs = 0
+      vi.spyOn(prototype, 'datasync').mockImplementation(function (this: FileHandle) {
+        syncs += 1
+        return syncs === nth ? Promise.reject(failure) : datasync.call(this)
+      })
+      const writing = store.write('aa01', zeros(80 * MiB), noLimit)
+      await expect(writing).rejects.toMatchObject({ code: 'unavailable', cause: failure })
+      expect(syncs).toBe(nth)
+      expect(await drafts(folder.path)).toEqual([])
+      expect(await readdir(join(folder.path, 'aa'))).toEqual([])
+      await store.close()
+    },
+  )
 })
 
 describe('a write to disk', () => {

@@ -25,12 +25,8 @@ import { createFolderSync, flushFolder, makeFolder } from './folder-sync.ts'
 import type { Room } from './room.ts'
 
 const MiB = 1024 * 1024
-/** Gathered before a write call; the bytes of one upload in memory are about this many. */
-const writeBytes = MiB
-/** However small they are: a client may send its bytes one by one. */
-const writePieces = 1024
 /** Synced on the way, so that the last sync is short and a failing disk is noticed early. */
-const syncBytes = 64 * MiB
+const syncBytes = 32 * MiB
 
 /** Opens the folder `root`, makes what is missing of it and clears interrupted writes. */
 export async function openFilesDriver(root: string, room: Room): Promise<BlobDriver> {
@@ -141,52 +137,43 @@ async function writeDurably(
   source: AsyncIterable<Uint8Array>,
   room: Room,
 ): Promise<void> {
-  let pieces: Uint8Array[] = []
-  let gathered = 0
   let received = 0
-  let written = 0
-  let synced = 0
-  for await (const piece of source) {
-    pieces.push(piece)
-    gathered += piece.length
-    received += piece.length
-    if (gathered < writeBytes && pieces.length < writePieces) continue
-    await room.take(gathered)
-    written += await writeWhole(handle, pieces)
-    pieces = []
-    gathered = 0
-    if (written - synced < syncBytes) continue
-    await handle.datasync()
-    synced = written
+  let unsynced = 0
+  let writing = Promise.resolve()
+  let syncing = Promise.resolve()
+
+  try {
+    // The next piece is received while one is written, and written while others are synced.
+    for await (const piece of source) {
+      await writing
+      await room.take(piece.length)
+      unsynced += piece.length
+      writing = writeWhole(handle, piece, received)
+      received += piece.length
+      writing.catch(() => {})
+      if (unsynced < syncBytes) continue
+      await Promise.all([writing, syncing])
+      unsynced = 0
+      syncing = handle.datasync()
+      syncing.catch(() => {})
+    }
+    await writing
+    await syncing
+  } finally {
+    await Promise.allSettled([writing, syncing])
   }
-  await room.take(gathered)
-  written += await writeWhole(handle, pieces)
   await handle.datasync()
   const { size } = await handle.stat()
   if (size !== received) throw new Error(`The file has ${size} bytes, not the ${received} sent.`)
 }
 
-/** Writes all of `pieces`: a call may take fewer bytes than it was given, without an error. */
-async function writeWhole(handle: FileHandle, pieces: Uint8Array[]): Promise<number> {
-  let total = 0
-  let left = pieces.filter((piece) => piece.length > 0)
-  while (left.length > 0) {
-    const { bytesWritten } = await handle.writev(left)
-    total += bytesWritten
-    left = withoutFirst(left, bytesWritten)
+/** A call may take fewer bytes than it was given, without an error. */
+async function writeWhole(handle: FileHandle, piece: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < piece.length; ) {
+    const length = piece.length - at
+    const { bytesWritten } = await handle.write(piece, at, length, position + at)
+    at += bytesWritten
   }
-  return total
-}
-
-function withoutFirst(pieces: Uint8Array[], bytes: number): Uint8Array[] {
-  let passed = 0
-  const from = pieces.findIndex((piece) => {
-    passed += piece.length
-    return passed > bytes
-  })
-  if (from === -1) return []
-  const [first, ...rest] = pieces.slice(from)
-  return first === undefined ? [] : [first.subarray(first.length - (passed - bytes)), ...rest]
 }
 
 function exists(id: string, cause: unknown): BlobError {

@@ -1,9 +1,7 @@
 /** Blobs in this process's memory, gone when it ends: for tests. */
 
-import type { BlobDriver } from './blob-driver.ts'
+import { type BlobDriver, pieceBytes } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
-
-const pieceBytes = 512 * 1024
 
 export function createMemoryDriver(): BlobDriver {
   const blobs = new Map<string, Buffer>()

@@ -3,7 +3,8 @@
  * there, instead of a file with three syncs of its own.
  */
 
-import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
+import { startSqliteWriter } from '../sqlite/writer.ts'
+import { siblingModule } from '../threads/thread.ts'
 import { BlobError } from './blob-error.ts'
 import { createSmallBlobRows } from './small-blob-rows.ts'
 
@@ -29,7 +30,7 @@ export const migrations = new URL('../../migrations/sqlite-small-blobs/', import
 /** Opens or makes the database at `path`, which belongs to one process at a time. */
 export async function openSmallBlobs(path: string): Promise<SmallBlobs> {
   const operations = siblingModule('small-blob-operations', import.meta.url)
-  const writer = await startSqliteWriter({ path, operations, migrations })
+  const writer = await startSqliteWriter({ name: 'coffer-small', path, operations, migrations })
   const { reader } = writer
   if (reader === undefined) throw new Error('Small blobs need a database in a file.')
   const rows = createSmallBlobRows(reader)

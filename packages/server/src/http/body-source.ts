@@ -15,8 +15,9 @@ export class BodyStalled extends Error {
 }
 
 /**
- * Yields the body as it comes, and ends only if it is whole. Unlike the iterator of a Node stream
- * it leaves the connection alone when the reader stops early, so that a refusal can still be sent.
+ * Yields the body as it comes, and ends only if it is whole; a piece is gone once the next is asked
+ * for. Unlike the iterator of a Node stream it leaves the connection alone when the reader stops
+ * early, so that a refusal can still be sent.
  *
  * @throws ClientLeft, BodyStalled
  */
@@ -28,13 +29,24 @@ export async function* readBody(request: IncomingMessage): AsyncGenerator<Uint8A
   try {
     for (;;) {
       const piece: unknown = request.read()
-      if (piece instanceof Uint8Array) yield piece
-      else if (request.readableEnded) return
+      if (piece instanceof Uint8Array) {
+        yield piece
+        free(piece)
+      } else if (request.readableEnded) return
       else await moreOf(request)
     }
   } finally {
     request.off('timeout', keepAlive)
   }
+}
+
+/**
+ * Gives the memory back at once. Left to the garbage collector, the pieces of an upload take some
+ * dozen MiB and a tenth of its processor time.
+ */
+function free({ buffer, byteLength }: Uint8Array): void {
+  // What does not fill its buffer may share it with others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
 async function moreOf(request: IncomingMessage): Promise<void> {

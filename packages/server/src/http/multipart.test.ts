@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { Readable } from 'node:stream'
 import { Busboy } from '@fastify/busboy'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -534,7 +533,7 @@ describe('readMultipart', () => {
       fc.asyncProperty(plainForms, chunkSizes, async (parts, sizes) => {
         const body = Buffer.from(encode(parts), 'latin1')
         const { parts: ours } = await outcomeOf(chunks(body, ...sizes), boundary)
-        expect(ours).toEqual(await readWithBusboy(chunks(body, ...sizes)))
+        expect(ours).toEqual(await readWithBusboy(body))
       }),
       { numRuns: 500 },
     )
@@ -697,11 +696,16 @@ async function outcomeOf(source: AsyncIterable<Uint8Array>, boundary: string): P
   }
 }
 
-/** Cuts a body into chunks of these sizes, again from the first size after the last. */
+/**
+ * Cuts a body into chunks of these sizes, again from the first size after the last. Each is
+ * overwritten once the next is asked for.
+ */
 async function* chunks(body: Uint8Array, ...sizes: number[]): AsyncGenerator<Uint8Array> {
   for (let at = 0, turn = 0; at < body.length; turn += 1) {
     const end = at + (sizes[turn % sizes.length] ?? body.length)
-    yield body.subarray(at, end)
+    const chunk = Uint8Array.from(body.subarray(at, end))
+    yield chunk
+    chunk.fill(0xff)
     at = end
   }
 }
@@ -784,7 +788,7 @@ function strictly(body: string): string[] | undefined {
   return undefined
 }
 
-async function readWithBusboy(source: AsyncIterable<Uint8Array>): Promise<ReadPart[]> {
+async function readWithBusboy(body: Buffer): Promise<ReadPart[]> {
   const parts: ReadPart[] = []
   const busboy = new Busboy({
     headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
@@ -799,7 +803,7 @@ async function readWithBusboy(source: AsyncIterable<Uint8Array>): Promise<ReadPa
     })
   })
   const finished = once(busboy, 'finish')
-  Readable.from(source).pipe(busboy)
+  busboy.end(body)
   await finished
   return parts
 }

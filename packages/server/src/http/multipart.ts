@@ -204,12 +204,14 @@ class Scanner implements AsyncDisposable {
   }
 
   async #pull(): Promise<void> {
+    // The source's memory is its own again once more is asked of it.
+    const held = Buffer.from(this.#held)
     const next = await this.#source.next()
     if (next.done === true) {
       throw new MultipartError('truncated', 'The form ends before its closing boundary.')
     }
     const { buffer, byteOffset, byteLength } = next.value
     const bytes = Buffer.from(buffer, byteOffset, byteLength)
-    this.#held = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes])
+    this.#held = held.length === 0 ? bytes : Buffer.concat([held, bytes])
   }
 }

@@ -1,8 +1,8 @@
 /** The metadata store on SQLite: a writer thread that commits in groups, reads beside it. */
 
-import type { SqliteConnection } from '../sqlite/connection.ts'
 import { isFull, isStorageFault } from '../sqlite/faults.ts'
-import { siblingModule, startSqliteWriter } from '../sqlite/writer.ts'
+import { startSqliteWriter } from '../sqlite/writer.ts'
+import { siblingModule } from '../threads/thread.ts'
 import { MetadataError } from './metadata-error.ts'
 import {
   createCalls,
@@ -10,7 +10,7 @@ import {
   type OperationName,
   runOperation,
 } from './metadata-store.ts'
-import { toDatabase } from './sqlite-database.ts'
+import type { Database } from './tables.ts'
 
 // The same place seen from src/metadata and from dist/metadata.
 const migrations = new URL('../../migrations/sqlite-metadata/', import.meta.url)
@@ -21,7 +21,14 @@ const migrations = new URL('../../migrations/sqlite-metadata/', import.meta.url)
  */
 export async function openSqliteStore(path: string): Promise<MetadataStore> {
   const operations = siblingModule('sqlite-operations', import.meta.url)
-  const writer = await startSqliteWriter({ path, operations, migrations })
+  // What makes queries takes longer to load than the thread takes to start, which needs it, too.
+  const loading = import('./sqlite-database.ts')
+  loading.catch(() => {})
+  const writer = await startSqliteWriter({ name: 'coffer-rows', path, operations, migrations })
+  const { toDatabase } = await loading.catch(async (error: unknown) => {
+    await writer.close()
+    throw error
+  })
   const begun = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
 
@@ -44,7 +51,7 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
   }
 
   const write = track((name, args) => writer.run(name, args).catch(outcomeOf).catch(rethrow))
-  const read = writer.reader ? track(readFrom(writer.reader)) : write
+  const read = writer.reader ? track(readFrom(toDatabase(writer.reader))) : write
   const calls = createCalls(read, write)
   return {
     ...calls,
@@ -59,8 +66,7 @@ export async function openSqliteStore(path: string): Promise<MetadataStore> {
 type Run = (name: OperationName, args: unknown[]) => Promise<unknown>
 
 /** A look-up by index takes less time here than a message to another thread. */
-function readFrom(connection: SqliteConnection): Run {
-  const db = toDatabase(connection)
+function readFrom(db: Database): Run {
   return (name, args) => runOperation(db, name, args).catch(rethrow)
 }
 

@@ -1,19 +1,13 @@
 /** The thread behind a SQLite writer: runs whatever operations wait as one group. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type Answer, type Call, end, toThreadError } from '../threads/messages.ts'
 import { createBallast, noBallast } from './ballast.ts'
 import { busyMilliseconds, openSqliteConnection } from './connection.ts'
 import { isFull, writerFault } from './faults.ts'
 import { identityOf } from './file-identity.ts'
-import {
-  type Answer,
-  checkpoint,
-  type Request,
-  toThreadError,
-  type WriterData,
-} from './messages.ts'
 import { migrateSqlite } from './migrations.ts'
-import type { OpenOperations } from './writer.ts'
+import { checkpoint, type OpenOperations, type WriterData } from './writer.ts'
 
 /** Bounds how long the first of a group waits for the last. */
 const groupSize = 256
@@ -31,15 +25,15 @@ ballast.restore()
 port.postMessage('ready')
 
 let working = false
-const queue: Request[] = []
+const queue: Call[] = []
 
-port.on('message', (message: Request[] | 'close') => {
+port.on('message', (message: Call[] | typeof end) => {
   accept(message)
   void work()
 })
 
-function accept(message: Request[] | 'close'): void {
-  if (message === 'close') {
+function accept(message: Call[] | typeof end): void {
+  if (message === end) {
     // A database that was moved is not closed: that would remove the log of what stands there now.
     // The end of the thread closes it nevertheless, and finds the lock of the reader; see `close`.
     if (!isMoved()) connection[Symbol.dispose]()
@@ -68,7 +62,7 @@ async function work(): Promise<void> {
   working = false
 }
 
-async function runGroup(group: Request[]): Promise<Answer[]> {
+async function runGroup(group: Call[]): Promise<Answer[]> {
   const answers: Answer[] = []
   try {
     // What SQLite would still write to a file that has no name any more, nobody would find again.

@@ -4,20 +4,21 @@
  * every request, as SQLite's commit is synchronous.
  */
 
-import { once } from 'node:events'
-import { getCompileCacheDir } from 'node:module'
-import { dirname, extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import { siblingModule, startThread, type Thread } from '../threads/thread.ts'
 import { openSqliteConnection, type SqliteConnection } from './connection.ts'
 import { writerFault } from './faults.ts'
 import { identityOf } from './file-identity.ts'
-import {
-  type Answer,
-  checkpoint,
-  fromThreadError,
-  type Request,
-  type WriterData,
-} from './messages.ts'
+
+export interface WriterData {
+  readonly path: string
+  /** The module whose `openOperations` gives what the thread can be called for. */
+  readonly operations: string
+  /** The folder of the migrations. */
+  readonly migrations: string
+}
+
+/** The name of the call that folds the log into the database. */
+export const checkpoint = 'checkpoint'
 
 export interface Operations {
   /** Runs an operation by its name, inside a transaction. What it throws undoes what it wrote. */
@@ -30,6 +31,8 @@ export interface Operations {
 export type OpenOperations = (connection: SqliteConnection) => Operations
 
 export interface WriterOptions {
+  /** Of its thread. */
+  readonly name: string
   /** Of the database, or `:memory:`. The file belongs to this process, which its opener sees to. */
   readonly path: string
   /** The module with `openOperations`, beside whose source or build output this one stands. */
@@ -53,99 +56,39 @@ export interface SqliteWriter {
   close(): Promise<void>
 }
 
-/** The module of that name beside `from`, whether that runs from source or was built. */
-export function siblingModule(name: string, from: string): URL {
-  return new URL(`./${name}${extname(from)}`, from)
-}
-
 export async function startSqliteWriter(options: WriterOptions): Promise<SqliteWriter> {
-  const { path, operations, migrations } = options
-  const worker = new Worker(entryOf(siblingModule('writer-thread', import.meta.url)), {
-    eval: true,
-    workerData: {
+  const { name, path, operations, migrations } = options
+  const thread = await startThread({
+    name,
+    module: siblingModule('writer-thread', import.meta.url),
+    data: {
       path,
       operations: operations.href,
       migrations: migrations.href,
     } satisfies WriterData,
+    stopped: (cause) => writerFault('stopped', 'The SQLite writer stopped.', { cause }),
   })
-  await once(worker, 'message')
   const opened = identityOf(path)
-  const reader = path === ':memory:' ? undefined : await openReader(path, worker)
-
-  const pending = new Map<number, PromiseWithResolvers<unknown>>()
-  let outbox: Request[] = []
-  let lastId = 0
-  let failure: Error | undefined
-  const ended = Promise.withResolvers<void>()
-
-  worker.on('message', (answers: Answer[]) => {
-    for (const { id, value, error } of answers) {
-      const call = pending.get(id)
-      pending.delete(id)
-      if (error === undefined) call?.resolve(value)
-      else call?.reject(fromThreadError(error))
-    }
-  })
-  worker.on('error', (error) => {
-    fail(writerFault('stopped', 'The SQLite writer stopped.', { cause: error }))
-  })
-  worker.on('exit', () => {
-    fail(writerFault('stopped', 'The SQLite writer stopped.'))
-    ended.resolve()
-  })
-
-  function fail(error: Error): void {
-    failure ??= error
-    for (const call of pending.values()) call.reject(failure)
-    pending.clear()
-  }
-
-  function send(request: Omit<Request, 'id'>): Promise<unknown> {
-    if (failure !== undefined) return Promise.reject(failure)
-    lastId += 1
-    const call = Promise.withResolvers<unknown>()
-    pending.set(lastId, call)
-    // Calls of one turn of the event loop travel together.
-    if (outbox.length === 0) {
-      setImmediate(() => {
-        worker.postMessage(outbox)
-        outbox = []
-      })
-    }
-    outbox.push({ id: lastId, ...request })
-    return call.promise
-  }
+  const reader = path === ':memory:' ? undefined : await openReader(path, thread)
 
   return {
-    run: (name, args) => send({ name, args }),
-    checkpoint: async () => (await send({ name: checkpoint, args: [] })) === true,
+    run: thread.call,
+    checkpoint: async () => (await thread.call(checkpoint, [])) === true,
     reader,
     close() {
       // The last to close folds the log into the file and removes it, by its name. Of a database
       // that was moved the name is another's by now, whose log the lock of the reader protects.
       if (identityOf(path) === opened) reader?.[Symbol.dispose]()
-      worker.postMessage('close')
-      return ended.promise
+      return thread.end()
     },
   }
 }
 
-/**
- * Code that runs `module`. A thread has no cache of compiled code unless it asks for one itself, and
- * then takes longer to start and much more memory (measured: 17 MiB each, from source).
- */
-function entryOf(module: URL): string {
-  const cache = getCompileCacheDir()
-  // Below the folder that was asked for is one for each version of Node.
-  const enable = `require('node:module').enableCompileCache(${JSON.stringify(dirname(cache ?? ''))});`
-  return `${cache === undefined ? '' : enable} import(${JSON.stringify(module.href)})`
-}
-
-async function openReader(path: string, worker: Worker): Promise<SqliteConnection> {
+async function openReader(path: string, thread: Thread): Promise<SqliteConnection> {
   try {
     return openSqliteConnection(path, { readOnly: true })
   } catch (error) {
-    await worker.terminate()
+    await thread.terminate()
     throw error
   }
 }

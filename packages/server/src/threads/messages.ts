@@ -1,19 +1,11 @@
-/** What a SQLite writer and its thread say to each other. */
+/** What a thread and who started it say to each other. */
 
-export interface WriterData {
-  readonly path: string
-  /** The module whose `openOperations` gives what the thread can be asked for. */
-  readonly operations: string
-  /** The folder of the migrations. */
-  readonly migrations: string
-}
+/** Sent to a thread that has nothing more to do. */
+export const end = 'end'
 
-/** Asks for the log to be folded into the database. */
-export const checkpoint = 'checkpoint'
-
-export interface Request {
+/** Those of one turn of the event loop travel together. */
+export interface Call {
   readonly id: number
-  /** Of an operation, or `checkpoint` below. */
   readonly name: string
   readonly args: readonly unknown[]
 }
