@@ -25,7 +25,7 @@ export function addBackupCommand(program: Command, io: Io): void {
 
 async function backUpStore(options: BackupOptions, io: Io, signal: AbortSignal): Promise<void> {
   const places = await findStore(options, io)
-  const { backUp } = await import('@coffer/server')
+  const { backUp } = await import('@coffer/server/tools')
   const progress = showProgress(io)
   const bar = progress.begin('backup')
   try {

@@ -1,6 +1,6 @@
 /** `coffer fsck`: holds rows against bytes, and mends what can be mended without a loss. */
 
-import type { Fault, Report } from '@coffer/server'
+import type { Fault, Report } from '@coffer/server/tools'
 import type { Command } from 'commander'
 import { interruptible } from './interruptible.ts'
 import { jsonLine, printable } from './printable.ts'
@@ -26,7 +26,7 @@ export function addFsckCommand(program: Command, io: Io): void {
 
 async function checkStore(options: FsckOptions, io: Io, signal: AbortSignal): Promise<void> {
   const places = await findStore(options, io)
-  const { fsck, fsckAndRepair } = await import('@coffer/server')
+  const { fsck, fsckAndRepair } = await import('@coffer/server/tools')
   const progress = showProgress(io)
   const print = (report: Report) =>
     progress.print(options.json === true ? jsonLine(report) : toLines(report))

@@ -29,7 +29,7 @@ export function addRestoreCommand(program: Command, io: Io): void {
 
 async function restoreStore(options: RestoreOptions, io: Io, signal: AbortSignal): Promise<void> {
   const places = await findStore(options, io)
-  const { restore } = await import('@coffer/server')
+  const { restore } = await import('@coffer/server/tools')
   const progress = showProgress(io)
   const bar = progress.begin('restore')
   let damaged: number

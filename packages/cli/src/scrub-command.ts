@@ -1,7 +1,7 @@
 /** `coffer scrub`: reads all content and tells which of it is not what was stored. */
 
 import { constants, setPriority } from 'node:os'
-import type { Damage, ScrubOutcome } from '@coffer/server'
+import type { Damage, ScrubOutcome } from '@coffer/server/tools'
 import { type Command, InvalidArgumentError } from 'commander'
 import { interruptible } from './interruptible.ts'
 import { jsonLine, printable } from './printable.ts'
@@ -37,7 +37,7 @@ async function scrubStore(options: ScrubOptions, io: Io, signal: AbortSignal): P
   // Behind all who wait for an answer. Not where it runs as a function in another program.
   if (io === process) setPriority(constants.priority.PRIORITY_LOW)
   const places = await findStore(options, io)
-  const { scrub } = await import('@coffer/server')
+  const { scrub } = await import('@coffer/server/tools')
   const progress = showProgress(io)
   const bar = progress.begin('scrub')
   let outcome: ScrubOutcome

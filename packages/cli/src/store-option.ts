@@ -1,6 +1,6 @@
 /** Which store a command for operators works on: what `coffer serve` would serve. */
 
-import type { Places } from '@coffer/server'
+import type { Places } from '@coffer/server/tools'
 import type { Command } from 'commander'
 import { Failure, type Io } from './program.ts'
 
@@ -17,7 +17,8 @@ export function addStoreOption(command: Command): Command {
 }
 
 export async function findStore({ data }: StoreOption, { env }: Io): Promise<Places> {
-  const { ConfigError, placesOf, readConfig } = await import('@coffer/server')
+  const { ConfigError, readConfig } = await import('@coffer/server')
+  const { placesOf } = await import('@coffer/server/tools')
   // A fault in any other setting is no reason not to look at the store.
   const { COFFER_DATA, COFFER_METADATA_URL, COFFER_BLOBS_URL } = env
   try {

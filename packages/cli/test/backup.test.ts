@@ -1,7 +1,7 @@
 import { renameSync, rmSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { backUp } from '@coffer/server'
+import { backUp } from '@coffer/server/tools'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { findBlob, listDisk, listRows } from './data-folder.ts'

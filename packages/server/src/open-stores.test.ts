@@ -1,4 +1,4 @@
-import { mkdtempDisposable, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtempDisposable, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -35,14 +35,30 @@ describe('stores', () => {
     await using _stores = await openStores(configOf(at(rows), at(blobs)))
   })
 
-  it('leave nothing open or locked when one of them cannot be opened', async () => {
+  it('leave nothing open or locked when bytes cannot be kept', async () => {
     await using folder = await makeFolder()
     const rows = join(folder.path, 'rows')
-    const noFolder = join(folder.path, 'file')
-    await writeFile(noFolder, '')
-    await expect(openStores(configOf(rows, noFolder))).rejects.toThrow('EEXIST')
+    const blobs = join(folder.path, 'blobs')
+    await mkdir(blobs)
+    await writeFile(join(blobs, 'tmp'), 'no folder')
+    await expect(openStores(configOf(rows, blobs))).rejects.toThrow('EEXIST')
+    // A database that was closed has folded its log.
     expect((await readdir(rows)).sort()).toEqual(['LOCK', 'coffer.db', 'coffer.db-ballast'])
-    await using _stores = await openStores(configOf(rows, join(folder.path, 'blobs')))
+    await rm(join(blobs, 'tmp'))
+    await using _stores = await openStores(configOf(rows, blobs))
+  })
+
+  it('leave nothing open or locked when rows cannot be kept', async () => {
+    await using folder = await makeFolder()
+    const rows = join(folder.path, 'rows')
+    const blobs = join(folder.path, 'blobs')
+    await mkdir(join(rows, 'coffer.db'), { recursive: true })
+    await expect(openStores(configOf(rows, blobs))).rejects.toThrow('unable to open database')
+    const names = await readdir(blobs)
+    expect(names).toContain('small-blobs.db')
+    expect(names).not.toContain('small-blobs.db-wal')
+    await rm(join(rows, 'coffer.db'), { recursive: true })
+    await using _stores = await openStores(configOf(rows, blobs))
   })
 
   it('may be in memory, and touch no folder then', async () => {

@@ -19,37 +19,38 @@ export interface Stores extends AsyncDisposable {
 /** Opens both stores, each in a folder that no other process has. */
 export async function openStores(config: Pick<Config, 'metadata' | 'blobs'>): Promise<Stores> {
   await using opened = new AsyncDisposableStack()
-  const locks = new Set<string>()
-
-  async function takeFolder(path: string): Promise<void> {
-    // Both stores may name one folder, each in its own way.
-    const folder = resolve(path)
-    if (locks.has(folder)) return
-    locks.add(folder)
+  for (const folder of foldersOf(config)) {
     await makeFolder(folder)
     opened.use(lockFolder(folder))
   }
+  const openMetadata = async () =>
+    opened.adopt(await openSqliteStore(config.metadata.path), (store) => store.close())
+  const openBlobs = async () =>
+    opened.adopt(createBlobStore(await openDriver(config.blobs)), (store) => store.close())
 
-  async function openBlobs(): Promise<BlobDriver> {
-    switch (config.blobs.driver) {
-      case 'memory':
-        return createMemoryDriver()
-      case 'disk':
-        await takeFolder(config.blobs.folder)
-        return openDiskDriver(config.blobs.folder)
-      default:
-        return config.blobs satisfies never
-    }
-  }
-
-  async function openMetadata(): Promise<MetadataStore> {
-    const { path } = config.metadata
-    if (path !== ':memory:') await takeFolder(dirname(path))
-    return openSqliteStore(path)
-  }
-
-  const metadata = opened.adopt(await openMetadata(), (store) => store.close())
-  const blobs = opened.adopt(createBlobStore(await openBlobs()), (store) => store.close())
+  // Their threads start side by side. If one fails, the other is open before it is closed again.
+  const opening = [openMetadata(), openBlobs()] as const
+  await Promise.allSettled(opening)
+  const [metadata, blobs] = await Promise.all(opening)
   const kept = opened.move()
   return { metadata, blobs, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+}
+
+/** Both stores may name one folder, each in its own way. */
+function foldersOf({ metadata, blobs }: Pick<Config, 'metadata' | 'blobs'>): Set<string> {
+  const folders = new Set<string>()
+  if (metadata.path !== ':memory:') folders.add(resolve(dirname(metadata.path)))
+  if (blobs.driver === 'disk') folders.add(resolve(blobs.folder))
+  return folders
+}
+
+async function openDriver(blobs: Config['blobs']): Promise<BlobDriver> {
+  switch (blobs.driver) {
+    case 'memory':
+      return createMemoryDriver()
+    case 'disk':
+      return openDiskDriver(blobs.folder)
+    default:
+      return blobs satisfies never
+  }
 }

@@ -4,8 +4,6 @@ import { randomFillSync } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
-import { createApp } from './http/app.ts'
-import { createMetrics } from './http/metrics.ts'
 import { openStores } from './open-stores.ts'
 import { type Clock, systemClock } from './service/clock.ts'
 import { createIds, createRandom } from './service/ids.ts'
@@ -36,7 +34,11 @@ export async function serve(
   { logger, clock = systemClock }: ServeNeeds,
 ): Promise<Server> {
   await using started = new AsyncDisposableStack()
+  // While the threads of the stores start, this one loads what answers requests.
+  const loading = Promise.all([import('./http/app.ts'), import('./http/metrics.ts')])
+  loading.catch(() => {})
   const stores = started.use(await openStores(config))
+  const [{ createApp }, { createMetrics }] = await loading
   const ids = createIds(createRandom(randomFillSync))
   const metrics = createMetrics()
   const needs = { ...stores, clock, ids, log: logger, measures: metrics }

@@ -1,0 +1,7 @@
+export { type Backup, backUp, type CopyOptions } from './tools/backup.ts'
+export { fsck, fsckAndRepair } from './tools/fsck.ts'
+export type { InspectOptions } from './tools/inspect.ts'
+export { type Places, placesOf } from './tools/places.ts'
+export type { Fault, Report } from './tools/report.ts'
+export { type Restored, restore } from './tools/restore.ts'
+export { type Damage, type ScrubOptions, type ScrubOutcome, scrub } from './tools/scrub.ts'
