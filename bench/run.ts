@@ -4,6 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +17,7 @@ import { formatRows, type Row } from './table.ts'
 import { measureAnswers } from './works/answers.ts'
 import { measureBusyServer } from './works/busy-server.ts'
 import { measureCommandLine } from './works/command-line.ts'
+import { measureFloors } from './works/floors.ts'
 import { measureLargeFiles } from './works/large-files.ts'
 import { measureManyFiles } from './works/many-files.ts'
 import { measureSmallFiles } from './works/small-files.ts'
@@ -34,6 +36,7 @@ const works: Record<string, () => Promise<Row[]>> = {
   },
   disk: () => measureLargeFiles({ name: 'on disk', folder: disk, upload: 1, download: 1.1 }),
   'busy-server': () => measureBusyServer(disk),
+  floors: () => measureFloors(disk, memory),
 }
 
 const { values, positionals } = parseArgs({
@@ -93,6 +96,7 @@ function pageOf(rows: readonly Row[]): string {
     '# Results\n\n' +
     'Written by `npm run bench`: medians of five runs in turn (A B A B …), the ratio first to second. ' +
     'Processor seconds and the peak of resident memory are those of Coffer, for one run.\n\n' +
-    `${facts.join(', ')}.\n\n![How far each figure is from its goal](chart.svg)\n\n${formatRows(rows)}`
+    `${facts.join(', ')}.\n\n![How far each figure is from its goal](chart.svg)\n\n${formatRows(rows)}\n` +
+    readFileSync(join(import.meta.dirname, 'where-time-goes.md'), 'utf8')
   )
 }

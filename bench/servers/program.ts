@@ -80,3 +80,9 @@ async function accepting(port: number): Promise<number> {
   }
   throw new Error(`Nothing listens on ${port}.`)
 }
+
+/** The server that keeps nothing. @param kind `fastify`, or else `node:http` alone. */
+export function startBare(parent: string, ...kind: 'fastify'[]): Promise<Server> {
+  const program = join(import.meta.dirname, 'bare.ts')
+  return startServer(parent, () => ({ command: [process.execPath, program, ...kind] }))
+}

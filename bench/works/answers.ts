@@ -1,11 +1,10 @@
 /** Small answers: one file, a deletion, a page of a list. */
 
-import { join } from 'node:path'
 import { cofferHead, curl, curlAsk, runLoad, uploadOf } from '../clients.ts'
 import type { LoadResult } from '../load.ts'
 import { inTurn, median } from '../measure.ts'
 import { startCoffer } from '../servers/coffer.ts'
-import { type Server, startServer } from '../servers/program.ts'
+import { type Server, startBare } from '../servers/program.ts'
 import type { Row } from '../table.ts'
 
 const connections = 64
@@ -15,8 +14,7 @@ const asked = 10_000
 
 export async function measureAnswers(folder: string): Promise<Row[]> {
   await using coffer = await startCoffer(folder)
-  const program = join(import.meta.dirname, '../servers/bare.ts')
-  await using bare = await startServer(folder, () => ({ command: [process.execPath, program] }))
+  await using bare = await startBare(folder)
   const ids = await fill(coffer)
   const heads = ids.map((id) => cofferHead(`GET /v1/files/${id}`))
   await ask(coffer, heads)
