@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createEncodingWatch, type TextEncoding } from './text-encoding.ts'
+import { createEncodingWatch, joinTextEdges, type TextEncoding } from './text-encoding.ts'
 
 const MiB = 1024 * 1024
 
@@ -71,6 +71,24 @@ describe('the encoding of content', () => {
     expect(await encodingOf(cut(text, [64 * 1024 + 1]))).toBe('utf-8')
     const broken = Buffer.concat([text, Buffer.of(0xf0)])
     expect(await encodingOf(cut(broken, [64 * 1024 + 1]))).toBe('binary')
+  })
+})
+
+describe('the encoding of parts', () => {
+  it('is that of their whole, wherever it is cut', async () => {
+    await fc.assert(
+      fc.asyncProperty(contents, fc.array(fc.nat(5), { minLength: 1 }), async (bytes, sizes) => {
+        const parts = await Promise.all(
+          cut(bytes, sizes).map(async (part) => {
+            const watch = createEncodingWatch()
+            for await (const _ of watch.watch(from(cut(part, [1, 2]))));
+            return { bytes: part.length, edges: watch.edges() }
+          }),
+        )
+        expect(joinTextEdges(parts)).toBe(isUtf8(bytes) ? 'utf-8' : 'binary')
+      }),
+      { numRuns: 3_000 },
+    )
   })
 })
 
