@@ -11,6 +11,14 @@ export const limits = {
   expiresAfterSeconds: { least: 3_600, most: 2_592_000 },
   /** Files of a batch go after thirty days unless told otherwise. */
   batchSeconds: 2_592_000,
+  /** One Upload: 8 GB, read as 2^33 as in the vendor's error text (contract §2.7). */
+  uploadBytes: 8 * 1024 * MiB,
+  /** One part of an Upload. */
+  partBytes: 64 * MiB,
+  /** From the creation of an Upload until it expires. */
+  uploadSeconds: 3_600,
+  /** Parts on one page of a list. */
+  pageParts: { least: 1, most: 10_000, default: 10_000 },
   /** Files on one page of a list. */
   pageFiles: { least: 1, most: 10_000, default: 10_000 },
   /** A file's name, in UTF-8. */

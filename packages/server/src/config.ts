@@ -87,9 +87,24 @@ export const settings = {
     description: 'The size of one file, in bytes.',
     standard: String(limits.fileBytes),
   },
+  COFFER_MAX_UPLOAD_BYTES: {
+    schema: bytes,
+    description: 'The size of one Upload, whose content comes in parts, in bytes.',
+    standard: String(limits.uploadBytes),
+  },
+  COFFER_MAX_PART_BYTES: {
+    schema: bytes,
+    description: 'The size of one part of an Upload, in bytes.',
+    standard: String(limits.partBytes),
+  },
+  COFFER_UPLOAD_SECONDS: {
+    schema: seconds,
+    description: 'Seconds from the creation of an Upload until it expires with its parts.',
+    standard: String(limits.uploadSeconds),
+  },
   COFFER_ORGANIZATION_QUOTA_BYTES: {
     schema: bytes,
-    description: 'The size of all files of one organization, in bytes.',
+    description: 'The size of all files of one organization, and of its pending Uploads, in bytes.',
     standard: String(limits.organizationBytes),
   },
   COFFER_IDLE_SECONDS: {
@@ -125,6 +140,9 @@ export interface Config {
   readonly apiKey: string | undefined
   readonly profile: Value<'COFFER_PROFILE'>
   readonly maxFileBytes: number
+  readonly maxUploadBytes: number
+  readonly maxPartBytes: number
+  readonly uploadSeconds: number
   readonly organizationQuotaBytes: number
   readonly idleSeconds: number
   readonly sweepSeconds: number
@@ -170,6 +188,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     apiKey: read('COFFER_API_KEY'),
     profile: read('COFFER_PROFILE'),
     maxFileBytes: read('COFFER_MAX_FILE_BYTES'),
+    maxUploadBytes: read('COFFER_MAX_UPLOAD_BYTES'),
+    maxPartBytes: read('COFFER_MAX_PART_BYTES'),
+    uploadSeconds: read('COFFER_UPLOAD_SECONDS'),
     organizationQuotaBytes: read('COFFER_ORGANIZATION_QUOTA_BYTES'),
     idleSeconds: read('COFFER_IDLE_SECONDS'),
     sweepSeconds: read('COFFER_SWEEP_SECONDS'),

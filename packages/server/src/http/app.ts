@@ -15,6 +15,7 @@ import { answerError } from './problems.ts'
 import { newRequestId } from './request-id.ts'
 import { logRequests } from './request-log.ts'
 import { addServiceRoutes, describeRoutes } from './service-routes.ts'
+import { addUploadRoutes } from './upload-routes.ts'
 
 export interface AppNeeds {
   readonly service: Service
@@ -22,6 +23,8 @@ export interface AppNeeds {
   readonly metrics: Metrics
   /** Seconds without a byte in either direction after which a connection is given up. */
   readonly idleSeconds: number
+  /** The size of one Upload. */
+  readonly maxUploadBytes: number
 }
 
 export async function createApp({
@@ -29,6 +32,7 @@ export async function createApp({
   logger,
   metrics,
   idleSeconds,
+  maxUploadBytes,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
   const checkFraming = createFramingCheck()
@@ -91,6 +95,7 @@ export async function createApp({
       async (api) => {
         requireCaller(api, service.access)
         addFileRoutes(api, service.files)
+        addUploadRoutes(api, { uploads: service.uploads, maxUploadBytes })
       },
       { prefix: '/v1' },
     )

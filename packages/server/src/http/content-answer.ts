@@ -56,9 +56,9 @@ export async function answerContent(
   return reply
 }
 
-function contentHeaders({ file, sha256 }: FileContent) {
+function contentHeaders({ file, tag }: FileContent) {
   return {
-    etag: `"${sha256}"`,
+    etag: `"${tag}"`,
     'accept-ranges': 'bytes',
     // What one client uploaded must not run, be sniffed or be kept where another may find it.
     'cache-control': 'private, no-store',

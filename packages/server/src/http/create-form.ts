@@ -8,17 +8,14 @@ import {
   expiresAfterMalformed,
   propertyMissing,
   propertyRepeated,
-  propertyTooLong,
   propertyUnknown,
   purposeInvalid,
 } from '../service/errors.ts'
 import { toFilename } from '../service/filename.ts'
 import type { KnownContent, NewFile } from '../service/files.ts'
 import type { StagedContent } from '../service/staging.ts'
+import { readField } from './form-field.ts'
 import type { Part } from './multipart.ts'
-
-/** Bytes of one field's value; the longest that means anything is some fifty. */
-const fieldBytes = 4096
 
 const fieldNames = [
   'purpose',
@@ -67,7 +64,7 @@ export async function readCreateForm(
       const name = fieldNames.find((known) => known === part.name)
       if (name === undefined) throw propertyUnknown(part.name)
       if (fields.has(name)) throw propertyRepeated(name)
-      fields.set(name, await readText(part))
+      fields.set(name, await readField(part))
     }
   }
 
@@ -81,17 +78,6 @@ export async function readCreateForm(
     file: { filename: upload.filename, purpose, expiresAfter },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
-}
-
-async function readText(part: Part): Promise<string> {
-  const pieces: Uint8Array[] = []
-  let bytes = 0
-  for await (const piece of part.body) {
-    bytes += piece.length
-    if (bytes > fieldBytes) throw propertyTooLong(part.name, fieldBytes)
-    pieces.push(Uint8Array.from(piece))
-  }
-  return Buffer.concat(pieces).toString('utf8')
 }
 
 const OptionalPurpose = UploadPurpose.optional()

@@ -9,19 +9,15 @@ import {
   Problem,
   UploadPurpose,
 } from '@coffer/contract'
-import { safeParse } from 'fast-content-type-parse'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { contentTypeUnsupported } from '../service/errors.ts'
 import type { Files } from '../service/files.ts'
 import { readBody } from './body-source.ts'
 import { answerContent } from './content-answer.ts'
 import { readCreateForm } from './create-form.ts'
+import { formOverheadBytes, readBoundary, welcome } from './form-request.ts'
 import { readListQuery } from './list-query.ts'
 import { readMultipart } from './multipart.ts'
-
-/** What a form may have besides the file: more than any client writes around it. */
-const formOverheadBytes = 64 * 1024
 
 const FileId = z.object({ file_id: z.string().describe('The id of the file.') })
 
@@ -65,7 +61,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       querystring: ListFilesQuery,
       response: { 200: FilePage, ...failure },
     },
-    handler: async ({ caller, query }) => files.list(caller, readListQuery(toRecord(query))),
+    handler: async ({ caller, query }) => files.list(caller, readListQuery(query)),
   })
 
   app.get('/files/:file_id', {
@@ -114,9 +110,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
     const boundary = readBoundary(request)
     const length = Number(headers['content-length'] ?? 0)
     await files.refuseEarly(caller, Math.max(0, length - formOverheadBytes))
-    // A client that asks first sends its body only now that it is welcome. To HTTP/1.0 the word
-    // would be the beginning of the answer.
-    if (headers.expect !== undefined && request.raw.httpVersion === '1.1') reply.raw.writeContinue()
+    welcome(request, reply)
     const isBounded = headers['content-length'] !== undefined
     await using form = await readCreateForm(
       readMultipart(readBody(request.raw), boundary),
@@ -124,19 +118,4 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
     )
     return await files.create(caller, form.content, form.file)
   }
-}
-
-function readBoundary(request: FastifyRequest): string {
-  const header = request.headers['content-type'] ?? ''
-  const { type, parameters } = safeParse(header)
-  const boundary = parameters['boundary'] ?? ''
-  // RFC 2046 §5.1.1 asks for at most 70 characters; none can be a control character.
-  if (type !== 'multipart/form-data' || !/^[\x20-\x7e]{1,70}$/.test(boundary)) {
-    throw contentTypeUnsupported(header)
-  }
-  return boundary
-}
-
-function toRecord(query: unknown): Record<string, unknown> {
-  return z.record(z.string(), z.unknown()).parse(query)
 }

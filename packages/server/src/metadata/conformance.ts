@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { FileRow, ListFiles, NewFile } from './files.ts'
 import type { MetadataStore } from './metadata-store.ts'
+import { describeUploads } from './uploads-conformance.ts'
 
 export interface OpenStore extends AsyncDisposable {
   readonly store: MetadataStore
@@ -11,6 +12,8 @@ export interface OpenStore extends AsyncDisposable {
 
 /** @param open opens a store that has no rows. */
 export function describeMetadataStore(name: string, open: () => Promise<OpenStore>): void {
+  describeUploads(name, open)
+
   describe(name, () => {
     // To open a store takes long, so most tests share one that has an owner and nothing else.
     let shared: OpenStore

@@ -1,15 +1,24 @@
 /** What is changed in a copy of the rows, so that it fits the bytes that are copied after it. */
 
+import { giveQuotaBack } from './files.ts'
 import type { StoreRow } from './store-mark.ts'
 import type { Database } from './tables.ts'
 
 /**
- * Forgets the blobs that are not copied: those that no file holds. As the copy will have no others,
+ * Forgets the blobs that are not copied: those that no file holds, and so the Uploads. As the copy will have no others,
  * it counts as no restored one, whose bytes may belong to newer rows.
  *
  * @throws if the rows are of no store yet.
  */
 export async function settleCopy(db: Database): Promise<StoreRow> {
+  const uploads = await db
+    .selectFrom('uploads')
+    .where('status', '=', 'pending')
+    .select(['organization_id', 'bytes'])
+    .execute()
+  for (const upload of uploads) await giveQuotaBack(db, upload)
+  await db.deleteFrom('parts').execute()
+  await db.deleteFrom('uploads').execute()
   await db.deleteFrom('loose_blobs').execute()
   await db.deleteFrom('orphans').execute()
   await db
@@ -34,12 +43,6 @@ export async function dropFile(db: Database, { id }: { id: string }): Promise<st
     .where('id', '=', id)
     .returning(['organization_id', 'bytes'])
     .executeTakeFirst()
-  if (file !== undefined) {
-    await db
-      .updateTable('organizations')
-      .set((eb) => ({ used_bytes: eb('used_bytes', '-', file.bytes) }))
-      .where('id', '=', file.organization_id)
-      .execute()
-  }
+  if (file !== undefined) await giveQuotaBack(db, file)
   return segments.map(({ blob_id }) => blob_id)
 }

@@ -10,6 +10,7 @@ export interface FileRow {
   readonly purpose: string
   readonly filename: string
   readonly bytes: number
+  /** In lower-case hexadecimal; empty where it was never taken, of content that came in parts. */
   readonly sha256: string
   readonly encoding: 'utf-8' | 'binary'
   readonly created_at: number
@@ -54,7 +55,7 @@ export type AddFileOutcome = 'added' | 'quota-exceeded' | 'blob-swept'
 
 type Usage = Pick<NewFile, 'organization_id' | 'bytes'>
 
-const takeQuota = prepared(
+export const takeQuota = prepared(
   (db, { organization_id, bytes, quota_bytes }: Usage & { quota_bytes: number }) =>
     db
       .updateTable('organizations')
@@ -63,14 +64,14 @@ const takeQuota = prepared(
       .where((eb) => eb(eb('used_bytes', '+', bytes), '<=', quota_bytes)),
 )
 
-const giveQuotaBack = prepared((db, { organization_id, bytes }: Usage) =>
+export const giveQuotaBack = prepared((db, { organization_id, bytes }: Usage) =>
   db
     .updateTable('organizations')
     .set((eb) => ({ used_bytes: eb('used_bytes', '-', bytes) }))
     .where('id', '=', organization_id),
 )
 
-const holdBlob = prepared((db, { blob_id }: { blob_id: string }) =>
+export const holdBlob = prepared((db, { blob_id }: { blob_id: string }) =>
   db.deleteFrom('loose_blobs').where('blob_id', '=', blob_id).where('sweep_after', '>', 0),
 )
 
@@ -106,13 +107,20 @@ export async function addFile(
 ): Promise<AddFileOutcome> {
   const usage = await takeQuota(db, { ...file, quota_bytes })
   if (usage.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
-  await insertFile(db, file)
-  for (const [position, segment] of file.segments.entries()) {
+  for (const segment of file.segments) {
     const held = await holdBlob(db, segment)
     if (held.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('blob-swept')
+  }
+  await insertHeldFile(db, file)
+  return 'added'
+}
+
+/** Inserts a file whose bytes are counted and whose blobs are neither loose nor held by others. */
+export async function insertHeldFile(db: Database, file: NewFile): Promise<void> {
+  await insertFile(db, file)
+  for (const [position, segment] of file.segments.entries()) {
     await insertSegment(db, { ...segment, file_id: file.id, position })
   }
-  return 'added'
 }
 
 interface OneFile {
@@ -266,7 +274,7 @@ const dropSegments = prepared((db, { file_id }: { file_id: string }) =>
 )
 
 // Taken from the start: nothing may hold the bytes of a deleted file again.
-const insertTakenBlob = prepared((db, { blob_id }: { blob_id: string }) =>
+export const insertTakenBlob = prepared((db, { blob_id }: { blob_id: string }) =>
   db.insertInto('loose_blobs').values({ blob_id, sweep_after: 0 }),
 )
 
@@ -292,11 +300,13 @@ async function removeFile(
   now: number,
 ): Promise<string[]> {
   const { rows: segments } = await dropSegments(db, { file_id: file.id })
-  for (const segment of segments) await insertTakenBlob(db, segment)
+  // One blob may stand in several places of the file.
+  const blobs = [...new Set(segments.map((segment) => segment.blob_id))]
+  for (const blob_id of blobs) await insertTakenBlob(db, { blob_id })
   await dropFile(db, file)
   await giveQuotaBack(db, file)
   await insertDeletedFile(db, { ...file, deleted_at: now })
-  return segments.map((segment) => segment.blob_id)
+  return blobs
 }
 
 /** An expired file is gone for callers at once, and for the store when the sweep comes by. */

@@ -32,7 +32,7 @@ export interface HeldBlob {
   readonly bytes: number
 }
 
-/** The held blobs whose ids begin with `prefix`. */
+/** The blobs that files hold and whose ids begin with `prefix`; one may stand there more than once. */
 export async function listHeldBlobs(
   db: Database,
   { prefix }: { prefix: string },
@@ -71,20 +71,29 @@ export interface Miscount {
   readonly found: number
 }
 
-/** Organizations whose usage is not the sum of their files. */
+/** Organizations whose usage is not the sum of their files and pending Uploads. */
 export async function listMiscounts(db: Database): Promise<Miscount[]> {
   return db
     .selectFrom('organizations')
     .select(({ eb, selectFrom }) => [
       'id as organization_id',
       'used_bytes as counted',
-      eb.fn
-        .coalesce(
+      eb(
+        eb.fn.coalesce(
           selectFrom('files')
             .whereRef('files.organization_id', '=', 'organizations.id')
             .select(({ fn }) => fn.sum<number>('files.bytes').as('n')),
           eb.lit(0),
-        )
+        ),
+        '+',
+        eb.fn.coalesce(
+          selectFrom('uploads')
+            .whereRef('uploads.organization_id', '=', 'organizations.id')
+            .where('uploads.status', '=', 'pending')
+            .select(({ fn }) => fn.sum<number>('uploads.bytes').as('n')),
+          eb.lit(0),
+        ),
+      )
         .$castTo<number>()
         .as('found'),
     ])
@@ -190,7 +199,7 @@ export async function isFile(db: Database, { id }: { id: string }): Promise<bool
   return row !== undefined
 }
 
-/** Makes the usage of every organization the sum of its files. */
+/** Makes the usage of every organization the sum of its files and pending Uploads. */
 export async function recountUsage(db: Database): Promise<void> {
   for (const { organization_id, found } of await listMiscounts(db)) {
     await db

@@ -10,6 +10,7 @@ import * as orphans from './orphans.ts'
 import * as owners from './owners.ts'
 import * as storeMark from './store-mark.ts'
 import type { Database } from './tables.ts'
+import * as uploads from './uploads.ts'
 
 /** Operations that only look: they may run beside a writer and see what was committed. */
 export const reads = {
@@ -17,6 +18,9 @@ export const reads = {
   listSegments: files.listSegments,
   listFiles: files.listFiles,
   findFilePosition: files.findFilePosition,
+  findUpload: uploads.findUpload,
+  listParts: uploads.listParts,
+  hasPart: uploads.hasPart,
   findUsedBytes: owners.findUsedBytes,
   hasApiKey: owners.hasApiKey,
   findKeyOwner: owners.findKeyOwner,
@@ -30,6 +34,12 @@ export const writes = {
   deleteFile: files.deleteFile,
   deleteExpiredFiles: files.deleteExpiredFiles,
   forgetDeletedFiles: files.forgetDeletedFiles,
+  addUpload: uploads.addUpload,
+  addPart: uploads.addPart,
+  completeUpload: uploads.completeUpload,
+  cancelUpload: uploads.cancelUpload,
+  expireUploads: uploads.expireUploads,
+  forgetUploads: uploads.forgetUploads,
   addLooseBlobs: looseBlobs.addLooseBlobs,
   takeLooseBlob: looseBlobs.takeLooseBlob,
   takeSweepableBlobs: looseBlobs.takeSweepableBlobs,

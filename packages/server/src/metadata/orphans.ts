@@ -2,7 +2,7 @@
 
 import type { Database } from './tables.ts'
 
-/** Which of these blobs no file holds and no list names. */
+/** Which of these blobs no file and no part of an Upload holds, and no list names. */
 export async function findUnknownBlobs(
   db: Database,
   { blob_ids }: { blob_ids: readonly string[] },
@@ -11,6 +11,7 @@ export async function findUnknownBlobs(
     .selectFrom('segments')
     .where('blob_id', 'in', blob_ids)
     .select('blob_id')
+    .union(db.selectFrom('parts').where('blob_id', 'in', blob_ids).select('blob_id'))
     .union(db.selectFrom('loose_blobs').where('blob_id', 'in', blob_ids).select('blob_id'))
     .execute()
   const ids = new Set(known.map(({ blob_id }) => blob_id))

@@ -45,6 +45,32 @@ export interface Tables {
     bytes: number
     checksums: Uint8Array
   }
+  uploads: {
+    id: string
+    organization_id: string
+    project_id: string
+    purpose: string
+    filename: string
+    mime_type: string
+    bytes: number
+    lifetime: number | null
+    created_at: number
+    expires_at: number
+    status: 'pending' | 'completed' | 'cancelled' | 'expired'
+    file_id: Generated<string | null>
+    part_ids: Generated<string | null>
+  }
+  parts: {
+    sequence: Generated<number>
+    id: string
+    upload_id: string
+    blob_id: string
+    bytes: number
+    sha256: string
+    checksums: Uint8Array
+    encoding: string
+    created_at: number
+  }
   loose_blobs: {
     blob_id: string
     sweep_after: number

@@ -106,10 +106,14 @@ export function fileFormatInvalid(api: string): ServiceError {
   return new ServiceError('file_format_invalid', `Invalid file format for ${api}. Must be .jsonl`)
 }
 
-export function contentTypeUnsupported(sent: string): ServiceError {
+/** @param accepted what would do. */
+export function contentTypeUnsupported(
+  sent: string,
+  accepted: 'multipart/form-data' | 'application/json' = 'multipart/form-data',
+): ServiceError {
   return new ServiceError(
     'content_type_unsupported',
-    `Unsupported content type: '${sent}'. This API method only accepts 'multipart/form-data' ` +
+    `Unsupported content type: '${sent}'. This API method only accepts '${accepted}' ` +
       `requests, but you specified the header 'Content-Type: ${sent}'.`,
   )
 }
@@ -194,6 +198,121 @@ export function propertyTooLong(name: string, bytes: number): ServiceError {
   return new ServiceError('property_too_long', `'${name}' is too long: it may have ${bytes} bytes`)
 }
 
+export function jsonMalformed(cause?: unknown): ServiceError {
+  return new ServiceError(
+    'json_malformed',
+    'We could not parse the JSON body of your request. (HINT: This likely means you ' +
+      "aren't using your HTTP library correctly. The API expects a JSON payload.)",
+    { cause },
+  )
+}
+
+/** The vendor says it so of JSON (contract §2.7). */
+export function parameterMissing(param: string): ServiceError {
+  return new ServiceError('parameter_missing', `Missing required parameter: '${param}'.`, { param })
+}
+
+export function parameterUnknown(param: string): ServiceError {
+  return new ServiceError('parameter_unknown', `Unknown parameter: '${param}'.`, { param })
+}
+
+/** @param expected with its article, as in 'an integer'. */
+export function parameterTypeInvalid(
+  param: string,
+  expected: string,
+  value: unknown,
+): ServiceError {
+  return new ServiceError(
+    'parameter_type_invalid',
+    `Invalid type for '${param}': expected ${expected}, but got ${kindOf(value)} instead.`,
+    { param },
+  )
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a decimal number'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** @param allowed what would do. */
+export function parameterInvalid(
+  param: string,
+  value: string,
+  allowed: readonly string[],
+): ServiceError {
+  const known = allowed.map((name) => `'${name}'`).join(', ')
+  return new ServiceError(
+    'value_invalid',
+    `Invalid value: '${value}'. Supported values are: ${known}.`,
+    { param },
+  )
+}
+
+export function uploadNotFound(id: string): ServiceError {
+  return new ServiceError('upload_not_found', `No such Upload object: ${id}`, {
+    param: 'upload_id',
+  })
+}
+
+/** @param status what it is instead. */
+export function uploadNotPending(id: string, status: string): ServiceError {
+  return new ServiceError('upload_not_pending', `Upload ${id} is ${status}.`, {
+    param: 'upload_id',
+  })
+}
+
+export function partTooLarge(maxBytes: number): ServiceError {
+  return new ServiceError(
+    'part_too_large',
+    `Part is too large. A part may have at most ${maxBytes} bytes (${readable(maxBytes)}).`,
+    { param: 'data' },
+  )
+}
+
+export function partBeyondUpload(bytes: number): ServiceError {
+  return new ServiceError(
+    'part_beyond_upload',
+    `With this part the Upload would have more bytes than the ${bytes} that were declared.`,
+    { param: 'data' },
+  )
+}
+
+export function partDamaged(sent: string, received: string): ServiceError {
+  return new ServiceError(
+    'part_damaged',
+    `The SHA-256 of the part is ${received}, not ${sent}. Please send it again.`,
+    { param: 'sha256' },
+  )
+}
+
+export function digestInvalid(param: 'md5' | 'sha256', expected: string): ServiceError {
+  return new ServiceError('value_invalid', `Invalid value for '${param}': expected ${expected}.`, {
+    param,
+  })
+}
+
+export function partUnknown(id: string, param: 'part_ids' | 'after' = 'part_ids'): ServiceError {
+  return new ServiceError('part_unknown', `No such Part of this Upload: '${id}'.`, { param })
+}
+
+export function partsMissized(bytes: number, declared: number): ServiceError {
+  return new ServiceError(
+    'parts_missized',
+    `The parts have ${bytes} bytes together, and ${declared} were declared for the Upload.`,
+    { param: 'part_ids' },
+  )
+}
+
+export function contentMd5Differs(sent: string, found: string): ServiceError {
+  return new ServiceError(
+    'content_md5_differs',
+    `The MD5 of the content is ${found}, not ${sent}.`,
+    { param: 'md5' },
+  )
+}
+
 /** @param allowed the orders that would do. */
 export function orderInvalid(order: string, allowed: readonly string[]): ServiceError {
   const known = allowed.map((name) => `'${name}'`).join(' and ')
@@ -204,11 +323,7 @@ export function orderInvalid(order: string, allowed: readonly string[]): Service
 }
 
 export function anchorInvalid(anchor: string): ServiceError {
-  return new ServiceError(
-    'value_invalid',
-    `Invalid value: '${anchor}'. Supported values are: 'created_at'.`,
-    { param: 'expires_after.anchor' },
-  )
+  return parameterInvalid('expires_after.anchor', anchor, ['created_at'])
 }
 
 export function expiresAfterMalformed(cause: unknown): ServiceError {

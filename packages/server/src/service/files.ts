@@ -48,8 +48,8 @@ export interface NewFile {
 
 export interface FileContent {
   readonly file: File
-  /** Of the whole content, in lower-case hexadecimal. */
-  readonly sha256: string
+  /** What no other content has: the SHA-256 in lower-case hexadecimal, where that was taken. */
+  readonly tag: string
   /** Whether the whole content is UTF-8. */
   readonly isText: boolean
   /** Yields exactly the bytes of `range`, which must lie within the file. */
@@ -75,6 +75,8 @@ export interface Files {
   ): Promise<StagedContent>
   create(caller: Caller, content: StagedContent, file: NewFile): Promise<File>
   list(caller: Caller, query: ListFilesQuery): Promise<FilePage>
+  /** Undefined if there is no such file. */
+  find(caller: Caller, id: string): Promise<File | undefined>
   retrieve(caller: Caller, id: string): Promise<File>
   delete(caller: Caller, id: string): Promise<DeletedFile>
   open(caller: Caller, id: string): Promise<FileContent>
@@ -154,7 +156,7 @@ export function createFiles(needs: FilesNeeds): Files {
       checkName(purpose, filename, profile)
       const { blob_id, bytes, sha256, checksums, encoding } = content
       const created_at = clock.now()
-      const lifetime = expiresAfter ?? (purpose === 'batch' ? limits.batchSeconds : undefined)
+      const lifetime = lifetimeOf(purpose, expiresAfter)
       const row = {
         id: ids.file(),
         purpose,
@@ -163,7 +165,7 @@ export function createFiles(needs: FilesNeeds): Files {
         sha256,
         encoding,
         created_at,
-        expires_at: lifetime === undefined ? null : created_at + lifetime,
+        expires_at: lifetime === null ? null : created_at + lifetime,
       }
       const outcome = await metadata.addFile({
         file: { ...row, ...caller, segments: [{ blob_id, bytes, checksums }] },
@@ -202,6 +204,11 @@ export function createFiles(needs: FilesNeeds): Files {
       }
     },
 
+    async find({ project_id }, id) {
+      const row = await metadata.findFile({ project_id, id, now: clock.now() })
+      return row && toFile(row)
+    },
+
     async retrieve(caller, id) {
       return toFile(await find(caller, id))
     },
@@ -222,7 +229,8 @@ export function createFiles(needs: FilesNeeds): Files {
       if (!isDownloadable(row.purpose, profile)) throw downloadNotAllowed(row.purpose)
       return {
         file: toFile(row),
-        sha256: row.sha256,
+        // The content of an id never changes.
+        tag: row.sha256 === '' ? row.id : row.sha256,
         isText: row.encoding === 'utf-8',
         read: (range) => read(caller, id, segments, range),
       }
@@ -230,8 +238,13 @@ export function createFiles(needs: FilesNeeds): Files {
   }
 }
 
+/** Seconds from its creation until a file expires, if it does. @param wished by its uploader. */
+export function lifetimeOf(purpose: UploadPurpose, wished: number | undefined): number | null {
+  return wished ?? (purpose === 'batch' ? limits.batchSeconds : null)
+}
+
 /** The bytes of a range of the content that the segments make up, one after the other. */
-async function* readSegments(
+export async function* readSegments(
   blobs: BlobStore,
   segments: readonly Segment[],
   { start, end }: ByteRange,

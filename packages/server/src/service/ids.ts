@@ -2,6 +2,8 @@
 
 export interface Ids {
   file(): string
+  upload(): string
+  part(): string
   blob(): string
   organization(): string
   project(): string
@@ -32,6 +34,8 @@ export function createRandom(fill: (bytes: Buffer) => Buffer): (bytes: number) =
 export function createIds(random: (bytes: number) => Buffer): Ids {
   return {
     file: () => `file-${base58(random(16))}`,
+    upload: () => `upload_${base58(random(16))}`,
+    part: () => `part_${base58(random(16))}`,
     blob: () => random(16).toString('hex'),
     organization: () => `org-${base58(random(16))}`,
     project: () => `proj_${base58(random(16))}`,

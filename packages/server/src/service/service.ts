@@ -14,10 +14,12 @@ import { createStaging } from './staging.ts'
 import { watchStorage } from './storage-health.ts'
 import { bindStores } from './store-binding.ts'
 import { createSweep, type Sweep } from './sweep.ts'
+import { createUploads, type UploadSettings, type Uploads } from './uploads.ts'
 
 export interface Service {
   readonly access: Access
   readonly files: Files
+  readonly uploads: Uploads
   readonly sweep: Sweep
   /** Rejects if files could not be stored now. */
   check(): Promise<void>
@@ -32,7 +34,7 @@ export interface ServiceNeeds {
   readonly ids: Ids
   readonly log: Log
   readonly measures: Measures
-  readonly settings: FileSettings
+  readonly settings: FileSettings & UploadSettings
 }
 
 /** @throws if the stores do not belong together. */
@@ -44,12 +46,14 @@ export async function openService(needs: ServiceNeeds): Promise<Service> {
   const removal = createRemoval({ metadata, blobs, log, measures })
   const blobIds = createBlobIds({ metadata, clock, ids })
   const staging = createStaging({ blobs, blobIds, removal })
+  const files = createFiles({
+    ...{ metadata, blobs, staging, removal, binding },
+    ...{ clock, ids, log, measures, settings },
+  })
   return {
     access: createAccess({ metadata }),
-    files: createFiles({
-      ...{ metadata, blobs, staging, removal, binding },
-      ...{ clock, ids, log, measures, settings },
-    }),
+    files,
+    uploads: createUploads({ metadata, blobs, files, staging, removal, clock, ids, settings }),
     sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),
     async check() {
       await Promise.all([health.check(), binding.check()])

@@ -2,7 +2,11 @@
 
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { createEncodingWatch, type TextEncoding } from '../content-rules/text-encoding.ts'
+import {
+  createEncodingWatch,
+  type TextEdges,
+  type TextEncoding,
+} from '../content-rules/text-encoding.ts'
 import type { BlobIds } from './blob-ids.ts'
 import type { ServiceError } from './errors.ts'
 import type { Removal } from './removal.ts'
@@ -14,6 +18,8 @@ export interface StagedContent extends AsyncDisposable {
   readonly sha256: string
   readonly checksums: Uint8Array
   readonly encoding: TextEncoding
+  /** Of content that may be a part of more. */
+  readonly edges: TextEdges
   /** Says that a file holds the bytes now. */
   keep(): void
 }
@@ -66,6 +72,7 @@ export function createStaging({ blobs, blobIds, removal }: StagingNeeds): Stagin
           blob_id,
           ...written,
           encoding: encoding.result(),
+          edges: encoding.edges(),
           keep() {
             kept = true
             settle()

@@ -12,6 +12,9 @@ import type { StoreBinding } from './store-binding.ts'
 /** How long a page may still begin after a deleted file, in seconds. */
 const rememberDeletedSeconds = 24 * 3600
 
+/** How long an Upload that ended can still be asked for after its time was over, in seconds. */
+const rememberUploadsSeconds = 24 * 3600
+
 /** Rows of one transaction, so that requests never wait long for the sweep. */
 const batch = 200
 
@@ -56,6 +59,13 @@ export function createSweep(needs: SweepNeeds): Sweep {
     while (!signal.aborted) {
       const deleted = await metadata.deleteExpiredFiles({ now: clock.now(), limit: batch })
       if (deleted < batch) return
+    }
+  }
+
+  async function expireUploads(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const expired = await metadata.expireUploads({ now: clock.now(), limit: batch })
+      if (expired < batch) return
     }
   }
 
@@ -111,9 +121,11 @@ export function createSweep(needs: SweepNeeds): Sweep {
   return {
     async run(signal) {
       await deleteExpiredFiles(signal)
+      await expireUploads(signal)
       await removeLooseBlobs(signal)
       const now = clock.now()
       await metadata.forgetDeletedFiles({ deleted_before: now - rememberDeletedSeconds })
+      await metadata.forgetUploads({ expired_before: now - rememberUploadsSeconds })
       await blobs.tidy()
       if (signal.aborted) return
       await lookForOrphans()

@@ -1,0 +1,281 @@
+/** Uploads: content that comes in parts, in any order, and becomes a file in one step. */
+
+import { createHash } from 'node:crypto'
+import type { Upload, UploadPart, UploadPartPage, UploadPurpose } from '@coffer/contract'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
+import type { MetadataStore } from '../metadata/metadata-store.ts'
+import type { PartRow, UploadRow } from '../metadata/uploads.ts'
+import type { Caller } from './access.ts'
+import type { Clock } from './clock.ts'
+import {
+  contentMd5Differs,
+  partBeyondUpload,
+  partDamaged,
+  partsMissized,
+  partTooLarge,
+  partUnknown,
+  quotaExceeded,
+  uploadNotFound,
+  uploadNotPending,
+  uploadTooSlow,
+} from './errors.ts'
+import { type Files, lifetimeOf, readSegments } from './files.ts'
+import type { Ids } from './ids.ts'
+import { checkName, type Profile } from './purpose-rules.ts'
+import type { Removal } from './removal.ts'
+import type { StagedContent, Staging } from './staging.ts'
+
+export interface UploadSettings {
+  readonly profile: Profile
+  readonly maxPartBytes: number
+  readonly uploadSeconds: number
+  readonly organizationQuotaBytes: number
+}
+
+export interface NewUpload {
+  readonly filename: string
+  readonly purpose: UploadPurpose
+  readonly bytes: number
+  /** As the client wrote it; it need not be a type at all (contract §1.6). */
+  readonly mimeType: string
+  /** Seconds from the creation of the file until it is gone; by default the purpose decides. */
+  readonly expiresAfter: number | undefined
+}
+
+export interface Completion {
+  /** The order of the bytes. */
+  readonly partIds: readonly string[]
+  /** Of the whole content, in lower-case hexadecimal. */
+  readonly md5: string | undefined
+}
+
+export interface Uploads {
+  create(caller: Caller, upload: NewUpload): Promise<Upload>
+  retrieve(caller: Caller, id: string): Promise<Upload>
+  /** The parts of a pending Upload, in the order in which they came. */
+  listParts(
+    caller: Caller,
+    id: string,
+    query: { limit: number; after: string | undefined },
+  ): Promise<UploadPartPage>
+  /** Refuses a part that cannot be taken before any of it is read. */
+  refuseEarly(caller: Caller, id: string, leastBytes: number): Promise<void>
+  /** Writes the content of a part to be. */
+  stage(caller: Caller, id: string, source: AsyncIterable<Uint8Array>): Promise<StagedContent>
+  /**
+   * Makes the content a part. The same bytes sent again are the same part.
+   *
+   * @param sha256 what the client says it has sent, in lower-case hexadecimal.
+   */
+  addPart(
+    caller: Caller,
+    id: string,
+    content: StagedContent,
+    sha256: string | undefined,
+  ): Promise<UploadPart>
+  /** Makes the Upload a file. The same once more gives the same answer. */
+  complete(caller: Caller, id: string, completion: Completion): Promise<Upload>
+  cancel(caller: Caller, id: string): Promise<Upload>
+}
+
+export interface UploadsNeeds {
+  readonly metadata: MetadataStore
+  readonly blobs: BlobStore
+  readonly files: Pick<Files, 'find'>
+  readonly staging: Staging
+  readonly removal: Removal
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly settings: UploadSettings
+}
+
+export function createUploads(needs: UploadsNeeds): Uploads {
+  const { metadata, blobs, files, staging, removal, clock, ids, settings } = needs
+  const { profile, maxPartBytes, uploadSeconds, organizationQuotaBytes } = settings
+
+  async function find({ project_id }: Caller, id: string): Promise<UploadRow> {
+    const row = await metadata.findUpload({ project_id, id })
+    if (row === undefined) throw uploadNotFound(id)
+    const isExpired = row.status === 'pending' && row.expires_at <= clock.now()
+    return isExpired ? { ...row, status: 'expired' } : row
+  }
+
+  async function findPending(caller: Caller, id: string): Promise<UploadRow> {
+    const row = await find(caller, id)
+    if (row.status !== 'pending') throw uploadNotPending(id, row.status)
+    return row
+  }
+
+  async function toUpload(caller: Caller, row: UploadRow): Promise<Upload> {
+    const { id, bytes, created_at, filename, status, expires_at, file_id } = row
+    // The file may have been deleted since.
+    const file = file_id === null ? null : ((await files.find(caller, file_id)) ?? null)
+    const purpose = row.purpose as UploadPurpose
+    return {
+      ...{ id, object: 'upload', bytes, created_at, filename },
+      ...{ purpose, status, expires_at, file },
+    }
+  }
+
+  async function requireMd5(md5: string, parts: readonly PartRow[], bytes: number): Promise<void> {
+    const digest = createHash('md5')
+    for await (const piece of readSegments(blobs, parts, { start: 0, end: bytes })) {
+      digest.update(piece)
+    }
+    const found = digest.digest('hex')
+    if (found !== md5) throw contentMd5Differs(md5, found)
+  }
+
+  return {
+    async create(caller, { filename, purpose, bytes, mimeType, expiresAfter }) {
+      checkName(purpose, filename, profile)
+      const created_at = clock.now()
+      const upload = {
+        ...{ id: ids.upload(), ...caller, purpose, filename, bytes },
+        ...{ mime_type: mimeType, lifetime: lifetimeOf(purpose, expiresAfter) },
+        ...{ created_at, expires_at: created_at + uploadSeconds },
+      }
+      const quota_bytes = organizationQuotaBytes
+      const outcome = await metadata.addUpload({ upload, quota_bytes })
+      if (outcome === 'quota-exceeded') throw quotaExceeded(organizationQuotaBytes)
+      return toUpload(caller, { ...upload, status: 'pending', file_id: null, part_ids: null })
+    },
+
+    async retrieve(caller, id) {
+      return toUpload(caller, await find(caller, id))
+    },
+
+    async listParts(caller, id, { limit, after }) {
+      await find(caller, id)
+      const { project_id } = caller
+      if (after !== undefined && !(await metadata.hasPart({ project_id, id, part_id: after }))) {
+        throw partUnknown(after, 'after')
+      }
+      // One more than asked for tells whether there is another page.
+      const rows = await metadata.listParts({ project_id, id, after, limit: limit + 1 })
+      const data = rows.slice(0, limit).map((row) => toPart(id, row))
+      return {
+        object: 'list',
+        data,
+        first_id: data.at(0)?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+        has_more: rows.length > limit,
+      }
+    },
+
+    async refuseEarly(caller, id, leastBytes) {
+      const { bytes } = await findPending(caller, id)
+      if (leastBytes > maxPartBytes) throw partTooLarge(maxPartBytes)
+      if (leastBytes > bytes) throw partBeyondUpload(bytes)
+    },
+
+    async stage(caller, id, source) {
+      const { bytes } = await findPending(caller, id)
+      return staging.stage(source, {
+        maxBytes: Math.min(bytes, maxPartBytes),
+        tooLarge: () =>
+          bytes < maxPartBytes ? partBeyondUpload(bytes) : partTooLarge(maxPartBytes),
+      })
+    },
+
+    async addPart(caller, id, content, sent) {
+      const { blob_id, bytes, sha256, checksums, edges } = content
+      if (sent !== undefined && sent !== sha256) throw partDamaged(sent, sha256)
+      const now = clock.now()
+      const part = {
+        ...{ id: ids.part(), blob_id, bytes, sha256, checksums },
+        ...{ encoding: writeEdges(edges), created_at: now },
+      }
+      const { project_id } = caller
+      const outcome = await metadata.addPart({ project_id, id, part, now })
+      if (outcome === 'blob-swept') throw uploadTooSlow()
+      switch (outcome.outcome) {
+        case 'added':
+          content.keep()
+          return toPart(id, part)
+        case 'known':
+          return toPart(id, { ...part, id: outcome.id, created_at: outcome.created_at })
+        case 'too-many-bytes':
+          throw partBeyondUpload((await find(caller, id)).bytes)
+        case 'not-pending':
+          await findPending(caller, id)
+          throw new Error(`${id} is pending, and was not when a part was added.`)
+        default:
+          return outcome satisfies never
+      }
+    },
+
+    async complete(caller, id, { partIds, md5 }) {
+      const { project_id } = caller
+      // Before the row: an Upload that is pending afterwards had all of these then.
+      const parts = new Map<string, PartRow>()
+      for (const part of await metadata.listParts({ project_id, id })) parts.set(part.id, part)
+      const upload = await find(caller, id)
+      if (isSame(upload, partIds)) return toUpload(caller, upload)
+      if (upload.status !== 'pending') throw uploadNotPending(id, upload.status)
+
+      const chosen = partIds.map((part_id) => {
+        const part = parts.get(part_id)
+        if (part === undefined) throw partUnknown(part_id)
+        return part
+      })
+      const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
+      if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
+      if (md5 !== undefined) await requireMd5(md5, chosen, bytes)
+
+      const now = clock.now()
+      const [only] = chosen
+      const file = {
+        id: ids.file(),
+        // Whoever wants that of many parts has to read them all.
+        sha256: only !== undefined && chosen.length === 1 ? only.sha256 : '',
+        encoding: joinTextEdges(chosen.map(toEdges)),
+        created_at: now,
+        expires_at: upload.lifetime === null ? null : now + upload.lifetime,
+      }
+      const outcome = await metadata.completeUpload({
+        ...{ project_id, id, part_ids: partIds, file, now },
+      })
+      if (outcome === 'parts-changed') throw new Error(`The parts of ${id} have changed.`)
+      // Others may have completed it in the same way, or cancelled it.
+      if (outcome.outcome === 'completed') void removal.remove(outcome.loose)
+      const ended = await find(caller, id)
+      if (!isSame(ended, partIds)) throw uploadNotPending(id, ended.status)
+      return toUpload(caller, ended)
+    },
+
+    async cancel(caller, id) {
+      await findPending(caller, id)
+      const { project_id } = caller
+      const loose = await metadata.cancelUpload({ project_id, id, now: clock.now() })
+      const upload = await find(caller, id)
+      if (loose === undefined) throw uploadNotPending(id, upload.status)
+      void removal.remove(loose)
+      return toUpload(caller, upload)
+    },
+  }
+}
+
+/** Whether it was completed of just these parts. */
+function isSame({ status, part_ids }: UploadRow, partIds: readonly string[]): boolean {
+  return status === 'completed' && part_ids === JSON.stringify(partIds)
+}
+
+function toPart(
+  upload_id: string,
+  { id, created_at, bytes, sha256 }: Pick<PartRow, 'id' | 'created_at' | 'bytes' | 'sha256'>,
+): UploadPart {
+  return { id, object: 'upload.part', created_at, upload_id, bytes, sha256 }
+}
+
+function writeEdges(edges: TextEdges): string {
+  if (edges === 'binary') return edges
+  return `utf-8:${Buffer.from(edges.head).toString('hex')}:${Buffer.from(edges.tail).toString('hex')}`
+}
+
+function toEdges({ bytes, encoding }: PartRow): { bytes: number; edges: TextEdges } {
+  if (encoding === 'binary') return { bytes, edges: encoding }
+  const [, head = '', tail = ''] = encoding.split(':')
+  return { bytes, edges: { head: Buffer.from(head, 'hex'), tail: Buffer.from(tail, 'hex') } }
+}
