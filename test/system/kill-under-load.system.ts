@@ -59,7 +59,7 @@ function addRows(folder: string): void {
     insert into files (id, organization_id, project_id, purpose, filename, bytes, sha256, encoding, created_at)
     select 'file-many-' || number, organization_id, project_id, purpose, filename, bytes, sha256, encoding, created_at
     from numbers, (select * from files limit 1);
-    insert into segments (file_id, position, blob_id, bytes)
-    select id, 0, lower(hex(randomblob(16))), bytes from files where id like 'file-many-%';
+    insert into segments (file_id, position, blob_id, bytes, checksums)
+    select id, 0, lower(hex(randomblob(16))), bytes, x'' from files where id like 'file-many-%';
   `)
 }

@@ -7,6 +7,13 @@ import { report, tries } from './length.ts'
 
 const cases = tries({ short: 600, long: 5000 })
 
+/** What the operations make that give an id. */
+const makes: Readonly<Record<string, keyof Known>> = {
+  createFile: 'file',
+  createUpload: 'upload',
+  addUploadPart: 'part',
+}
+
 const Schema = z.record(z.string(), z.unknown())
 const Content = z.record(z.string(), z.object({ schema: Schema }))
 const Operation = z.object({
@@ -26,6 +33,35 @@ interface Route extends Operation {
   readonly path: string
 }
 
+/** Ids that the server gave, by what they are of. */
+const kinds = ['file', 'upload', 'part'] as const
+type Known = Record<(typeof kinds)[number], string[]>
+
+/** Mostly ids of what a parameter's name says, as `upload_id` and `part_ids`. */
+function idsFor(name: string, known: Known): fc.Arbitrary<string> {
+  const kind = kinds.find((one) => name.startsWith(one)) ?? 'file'
+  return fc.nat().map((at) => known[kind][at % Math.max(1, known[kind].length)] ?? `${kind}-none`)
+}
+
+/** Values of JSON that the schema allows, and now and then one that it may not. */
+function jsonOf(
+  schema: Record<string, unknown>,
+  known: fc.Arbitrary<string>,
+): fc.Arbitrary<unknown> {
+  const { type, items } = schema
+  if (type === 'array') return fc.array(jsonOf(Schema.parse(items), known), { maxLength: 1 })
+  const object = ObjectSchema.safeParse(schema)
+  if (object.success) {
+    const { properties, required } = object.data
+    const entries = Object.entries(properties).map(([name, one]) => [name, jsonOf(one, known)])
+    const model: Record<string, fc.Arbitrary<unknown>> = Object.fromEntries(entries)
+    return fc.record(model, { requiredKeys: required })
+  }
+  const values: fc.Arbitrary<unknown> =
+    type === 'integer' ? valuesOf(schema, known).map(Number) : valuesOf(schema, known)
+  return fc.oneof({ weight: 30, arbitrary: values }, { weight: 1, arbitrary: fc.jsonValue() })
+}
+
 /** Values that the schema allows, and now and then one that it may not. */
 function valuesOf(schema: Record<string, unknown>, known: fc.Arbitrary<string>) {
   const anything = fc.oneof(
@@ -38,7 +74,9 @@ function valuesOf(schema: Record<string, unknown>, known: fc.Arbitrary<string>) 
     if (only !== undefined) return fc.constant(String(only))
     if (type === 'integer' || type === 'number') {
       const range = { min: Number(minimum ?? -10), max: Number(maximum ?? 1000) }
-      return fc.oneof(fc.integer(range), fc.constantFrom(range.min, range.max)).map(String)
+      return fc
+        .oneof(fc.integer(range), fc.constantFrom(range.min, range.min, range.max))
+        .map(String)
     }
     return format === 'binary' ? fc.string({ maxLength: 300 }) : known
   })()
@@ -57,27 +95,31 @@ function recordOf(
   return fc.tuple(...pairs).map((found) => found.flat())
 }
 
-const FormSchema = z.object({
+const ObjectSchema = z.object({
   properties: z.record(z.string(), Schema),
   required: z.array(z.string()).default([]),
 })
 
 /** One request to the route, made from what the document says that it takes. */
-function requestsOf(route: Route, ids: () => string[]) {
-  const known = fc.nat().map((at) => ids()[at % Math.max(1, ids().length)] ?? 'file-none')
+function requestsOf(route: Route, known: Known) {
   const parametersIn = (place: string) =>
     recordOf(
       route.parameters
         .filter((one) => one.in === place)
-        .map(({ name, required, schema }) => ({ name, required, values: valuesOf(schema, known) })),
+        .map(({ name, required, schema }) => ({
+          name,
+          required,
+          values: valuesOf(schema, idsFor(name, known)),
+        })),
     )
-  const form = FormSchema.safeParse(route.requestBody?.content['multipart/form-data']?.schema)
+  const json = route.requestBody?.content['application/json']?.schema
+  const form = ObjectSchema.safeParse(route.requestBody?.content['multipart/form-data']?.schema)
   const { properties, required } = form.data ?? { properties: {}, required: [] }
   const fields = recordOf(
     Object.entries(properties).map(([name, schema]) => ({
       name,
       required: required.includes(name),
-      values: valuesOf(schema, known),
+      values: valuesOf(schema, idsFor(name, known)),
     })),
   )
   const headers = fc.record(
@@ -94,6 +136,7 @@ function requestsOf(route: Route, ids: () => string[]) {
     path: parametersIn('path'),
     query: parametersIn('query'),
     fields,
+    json: json === undefined ? fc.constant(undefined) : jsonOf(json, idsFor('part_ids', known)),
     filename: fc.oneof(fc.constantFrom('a.jsonl', 'a.bin', ''), fc.string({ unit: 'grapheme' })),
     // Most requests should get past these.
     headers: fc.oneof({ weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: headers }),
@@ -103,7 +146,7 @@ function requestsOf(route: Route, ids: () => string[]) {
 type Request = ReturnType<typeof requestsOf> extends fc.Arbitrary<infer One> ? One : never
 
 async function send(coffer: Coffer, request: Request): Promise<Response> {
-  const { route, path, query, fields, filename, headers, key } = request
+  const { route, path, query, fields, json, filename, headers, key } = request
   const values = new Map(path)
   const target = route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
     encodeURIComponent(values.get(name) ?? ''),
@@ -114,9 +157,15 @@ async function send(coffer: Coffer, request: Request): Promise<Response> {
     const search = new URLSearchParams(query).toString()
     return coffer.fetch(`${target}?${search}`, { method: route.method, headers: all })
   }
+  if (json !== undefined) {
+    if (!all.has('content-type')) all.set('content-type', 'application/json')
+    const body = JSON.stringify(json)
+    return coffer.fetch(target, { method: route.method, headers: all, body })
+  }
   const form = new FormData()
   for (const [name, value] of fields) {
-    if (name === 'file') form.append(name, new Blob([value]), filename)
+    if (name === 'data') form.append(name, new Blob([value]))
+    else if (name === 'file') form.append(name, new Blob([value]), filename)
     else form.append(name, value)
   }
   all.delete('content-type')
@@ -125,7 +174,10 @@ async function send(coffer: Coffer, request: Request): Promise<Response> {
 
 describe('P56: the published document', () => {
   it('is true of whatever is asked by it', async () => {
-    await using coffer = await startCoffer({ env: { COFFER_LOG_LEVEL: 'silent' } })
+    await using coffer = await startCoffer({
+      // Room for any number of Uploads, whatever they announce.
+      env: { COFFER_LOG_LEVEL: 'silent', COFFER_ORGANIZATION_QUOTA_BYTES: '1000000000000000' },
+    })
     const document = Document.parse(await (await coffer.fetch('/openapi.json')).json())
     const routes: Route[] = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.entries(item).map(([method, operation]) => ({
@@ -136,7 +188,7 @@ describe('P56: the published document', () => {
     )
     const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true })
     const seen = new Map<string, number>()
-    const ids: string[] = []
+    const known: Known = { file: [], upload: [], part: [] }
     const Id = z.object({ id: z.string() })
 
     async function check(request: Request): Promise<void> {
@@ -160,12 +212,31 @@ describe('P56: the published document', () => {
       const validate = ajv.compile(content[type]?.schema ?? false)
       validate(JSON.parse(text))
       expect(validate.errors, name).toBeNull()
-      if (route.operationId === 'createFile' && status === 200)
-        ids.push(Id.parse(JSON.parse(text)).id)
-      if (route.operationId === 'deleteFile' && status === 200 && ids.length > 20) ids.shift()
+      const made = status === 200 ? makes[route.operationId ?? ''] : undefined
+      if (made === undefined) return
+      known[made].push(Id.parse(JSON.parse(text)).id)
+      // Most of those that are asked for should still be as they were made.
+      if (known[made].length > 8) known[made].shift()
     }
 
-    const requests = fc.oneof(...routes.map((route) => requestsOf(route, () => ids)))
+    /** What chance hardly ever puts together: an Upload whose parts are as many bytes as it has. */
+    async function completeOne(): Promise<void> {
+      const routeOf = (operation: string) => routes.find((one) => one.operationId === operation)
+      const steps = [
+        ['createUpload', { bytes: 0, filename: 'a', mime_type: 'b', purpose: 'user_data' }],
+        ['completeUpload', { part_ids: [] }],
+      ] as const
+      for (const [operation, json] of steps) {
+        const route = routeOf(operation)
+        if (route === undefined) throw new Error(`The document has no ${operation}.`)
+        const path: [string, string][] = [['upload_id', known.upload[0] ?? '']]
+        const rest = { query: [], fields: [], filename: '', headers: {}, key: true }
+        await check({ route, path, json, ...rest })
+      }
+    }
+
+    await completeOne()
+    const requests = fc.oneof(...routes.map((route) => requestsOf(route, known)))
     const seed = Number(process.env['COFFER_TEST_SEED'] ?? Date.now() % 2 ** 31)
     // What fails is told as it is: to make it smaller would ask a server that has changed since.
     await fc.assert(fc.asyncProperty(requests, check), { numRuns: cases, seed, endOnFailure: true })

@@ -52,6 +52,12 @@ export const problems = {
   part_unknown: refusal(400, 'invalid_value'),
   parts_missized: refusal(400),
   content_md5_differs: refusal(400),
+  // The statuses are those of tus 1.0.
+  offset_differs: refusal(409),
+  upload_gone: refusal(410),
+  checksum_invalid: refusal(400),
+  checksum_differs: refusal(460),
+  tus_version_unsupported: refusal(412),
 
   file_not_found: refusal(404),
   download_not_allowed: refusal(400),

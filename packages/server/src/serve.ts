@@ -44,8 +44,11 @@ export async function serve(
   const needs = { ...stores, clock, ids, log: logger, measures: metrics }
   const service = await openService({ ...needs, settings: config })
   const sweeping = new AbortController()
-  const { idleSeconds, maxUploadBytes } = config
-  const app = await createApp({ service, logger, metrics, idleSeconds, maxUploadBytes })
+  const { idleSeconds, maxUploadBytes, maxPartBytes } = config
+  const app = await createApp({
+    ...{ service, logger, metrics },
+    ...{ idleSeconds, maxUploadBytes, maxPartBytes },
+  })
   started.defer(() => app.close())
   const url = await listen(app, config.listen)
   // Only now, as a key that was made but never shown would be lost.

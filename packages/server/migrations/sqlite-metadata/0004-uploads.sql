@@ -15,7 +15,9 @@ create table uploads (
   status text not null check (status in ('pending', 'completed', 'cancelled', 'expired')),
   -- Of a completed one: the file, and the JSON of the parts that it was made of.
   file_id text,
-  part_ids text
+  part_ids text,
+  -- The header Upload-Metadata of a tus client.
+  tus_metadata text
 ) strict, without rowid;
 
 create index uploads_that_expire on uploads (expires_at);

@@ -15,6 +15,7 @@ import { answerError } from './problems.ts'
 import { newRequestId } from './request-id.ts'
 import { logRequests } from './request-log.ts'
 import { addServiceRoutes, describeRoutes } from './service-routes.ts'
+import { addTusRoutes } from './tus-routes.ts'
 import { addUploadRoutes } from './upload-routes.ts'
 
 export interface AppNeeds {
@@ -25,6 +26,8 @@ export interface AppNeeds {
   readonly idleSeconds: number
   /** The size of one Upload. */
   readonly maxUploadBytes: number
+  /** The size of one part. */
+  readonly maxPartBytes: number
 }
 
 export async function createApp({
@@ -33,6 +36,7 @@ export async function createApp({
   metrics,
   idleSeconds,
   maxUploadBytes,
+  maxPartBytes,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
   const checkFraming = createFramingCheck()
@@ -96,6 +100,7 @@ export async function createApp({
         requireCaller(api, service.access)
         addFileRoutes(api, service.files)
         addUploadRoutes(api, { uploads: service.uploads, maxUploadBytes })
+        addTusRoutes(api, { uploads: service.uploads, maxUploadBytes, maxPartBytes })
       },
       { prefix: '/v1' },
     )

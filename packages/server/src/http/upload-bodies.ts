@@ -32,7 +32,7 @@ export async function readCompletion(request: FastifyRequest): Promise<Completio
   return { partIds: toPartIds(body['part_ids']), md5: toMd5(body['md5']) }
 }
 
-function toPurpose(value: string): UploadPurpose {
+export function toPurpose(value: string): UploadPurpose {
   const { success, data } = UploadPurpose.safeParse(value)
   if (!success) throw parameterInvalid('purpose', value, UploadPurpose.options)
   return data

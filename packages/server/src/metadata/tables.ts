@@ -59,6 +59,7 @@ export interface Tables {
     status: 'pending' | 'completed' | 'cancelled' | 'expired'
     file_id: Generated<string | null>
     part_ids: Generated<string | null>
+    tus_metadata: string | null
   }
   parts: {
     sequence: Generated<number>

@@ -31,10 +31,10 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       store.addUpload({ upload: { ...upload(id), ...differences }, quota_bytes })
 
     /** Adds a part with its blob; both are named after the Upload. */
-    async function add(part: string, bytes = 10, time = now) {
+    async function add(part: string, bytes = 10, { time = now, offset }: Place = {}) {
       const blob_id = `${id}-${part}`
       await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
-      return store.addPart({ project_id, id, part: newPart(blob_id, bytes), now: time })
+      return store.addPart({ project_id, id, part: newPart(blob_id, bytes), offset, now: time })
     }
     const complete = (...parts: string[]) =>
       store.completeUpload({
@@ -54,6 +54,25 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       expect(await store.listParts({ project_id: 'proj_other', id })).toEqual([])
       expect(await store.hasPart({ project_id: 'proj_other', id, part_id: `${id}-a` })).toBe(false)
       expect(await store.cancelUpload({ project_id: 'proj_other', id, now })).toBe(undefined)
+    })
+
+    it('grow at an offset, by parts that may be the same', async () => {
+      await begin()
+      const arrived = () => store.findArrivedBytes({ project_id, id })
+      expect(await arrived()).toBe(0)
+      expect(await add('a', 4, { offset: 4 })).toEqual({ outcome: 'elsewhere' })
+      for (const offset of [0, 4]) {
+        const blob_id = `${id}-at-${offset}`
+        await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
+        const part = { ...newPart(blob_id, 4), sha256: 'the same' }
+        expect(await store.addPart({ project_id, id, part, offset, now })).toEqual({
+          outcome: 'added',
+        })
+      }
+      expect(await arrived()).toBe(8)
+      expect(await add('b', 2, { offset: 4 })).toEqual({ outcome: 'elsewhere' })
+      expect(await add('c', 3, { offset: 8 })).toEqual({ outcome: 'too-many-bytes' })
+      expect(await store.findArrivedBytes({ project_id: 'proj_other', id })).toBe(0)
     })
 
     it('count their bytes from the beginning, within the quota', async () => {
@@ -163,7 +182,7 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       await add('a')
       const before = await used()
       const { expires_at } = upload(id)
-      expect(await add('b', 0, expires_at)).toEqual({ outcome: 'not-pending' })
+      expect(await add('b', 0, { time: expires_at })).toEqual({ outcome: 'not-pending' })
       expect(await store.cancelUpload({ project_id, id, now: expires_at })).toBe(undefined)
       while ((await store.expireUploads({ now: expires_at - 1, limit: 1 })) > 0);
       expect(await store.findUpload({ project_id, id })).toMatchObject({ status: 'pending' })
@@ -186,6 +205,11 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
   })
 }
 
+interface Place {
+  readonly time?: number
+  readonly offset?: number
+}
+
 const owner = { organization_id: 'org-1', project_id: 'proj_1' }
 const { project_id } = owner
 const now = 1_700_000_000
@@ -195,6 +219,7 @@ function upload(id: string): NewUpload {
   return {
     ...{ id, ...owner, purpose: 'batch', filename: 'file.jsonl', mime_type: 'text/plain' },
     ...{ bytes: 10, lifetime: null, created_at: now, expires_at: now + 3600 },
+    tus_metadata: null,
   }
 }
 

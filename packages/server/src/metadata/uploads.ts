@@ -28,6 +28,8 @@ export interface UploadRow {
   readonly file_id: string | null
   /** Of a completed one, as a JSON array. */
   readonly part_ids: string | null
+  /** What a tus client has said of it, to be told to who asks there. */
+  readonly tus_metadata: string | null
 }
 
 const uploadColumns = [
@@ -41,6 +43,7 @@ const uploadColumns = [
   'status',
   'file_id',
   'part_ids',
+  'tus_metadata',
 ] as const
 
 export interface NewUpload extends Omit<UploadRow, 'status' | 'file_id' | 'part_ids'>, Owner {
@@ -134,6 +137,24 @@ export async function listParts(
     .execute()
 }
 
+/** The bytes of all parts of a pending Upload. */
+export async function findArrivedBytes(
+  db: Database,
+  { project_id, id }: OneUpload,
+): Promise<number> {
+  const upload = await findUpload(db, { project_id, id })
+  return upload === undefined ? 0 : sumParts(db, id)
+}
+
+async function sumParts(db: Database, upload_id: string): Promise<number> {
+  const { bytes } = await db
+    .selectFrom('parts')
+    .where('upload_id', '=', upload_id)
+    .select(({ fn }) => fn.sum<number | null>('bytes').as('bytes'))
+    .executeTakeFirstOrThrow()
+  return bytes ?? 0
+}
+
 export async function hasPart(
   db: Database,
   { project_id, id, part_id }: OneUpload & { part_id: string },
@@ -156,12 +177,19 @@ export async function hasPart(
 export type AddPartOutcome =
   | { readonly outcome: 'added' }
   | { readonly outcome: 'known'; readonly id: string; readonly created_at: number }
-  | { readonly outcome: 'not-pending' | 'too-many-bytes' }
+  | { readonly outcome: 'not-pending' | 'too-many-bytes' | 'elsewhere' }
+
+export interface AddPart extends OneUpload {
+  readonly part: Omit<PartRow, 'sequence'>
+  /** How many bytes have come before: where others have, the part is not added; it is never known. */
+  readonly offset?: number | undefined
+  readonly now: number
+}
 
 /** Adds a part to a pending Upload, whose parts together never have more bytes than it has. */
 export async function addPart(
   db: Database,
-  { project_id, id, part, now }: OneUpload & { part: Omit<PartRow, 'sequence'>; now: number },
+  { project_id, id, part, offset, now }: AddPart,
 ): Promise<AddPartOutcome | 'blob-swept'> {
   const upload = await pendingUploads(db, now)
     .where('project_id', '=', project_id)
@@ -169,20 +197,19 @@ export async function addPart(
     .select('bytes')
     .executeTakeFirst()
   if (upload === undefined) return { outcome: 'not-pending' }
-  const known = await db
-    .selectFrom('parts')
-    .where('upload_id', '=', id)
-    .where('sha256', '=', part.sha256)
-    .where('bytes', '=', part.bytes)
-    .select(['id', 'created_at'])
-    .executeTakeFirst()
-  if (known !== undefined) return { outcome: 'known', ...known }
-  const { bytes } = await db
-    .selectFrom('parts')
-    .where('upload_id', '=', id)
-    .select(({ fn }) => fn.sum<number | null>('bytes').as('bytes'))
-    .executeTakeFirstOrThrow()
-  if ((bytes ?? 0) + part.bytes > upload.bytes) return { outcome: 'too-many-bytes' }
+  if (offset === undefined) {
+    const known = await db
+      .selectFrom('parts')
+      .where('upload_id', '=', id)
+      .where('sha256', '=', part.sha256)
+      .where('bytes', '=', part.bytes)
+      .select(['id', 'created_at'])
+      .executeTakeFirst()
+    if (known !== undefined) return { outcome: 'known', ...known }
+  }
+  const arrived = await sumParts(db, id)
+  if (offset !== undefined && offset !== arrived) return { outcome: 'elsewhere' }
+  if (arrived + part.bytes > upload.bytes) return { outcome: 'too-many-bytes' }
   const held = await holdBlob(db, part)
   if (held.numAffectedRows === 0n) throw new Refusal('blob-swept')
   await db

@@ -293,6 +293,40 @@ export function digestInvalid(param: 'md5' | 'sha256', expected: string): Servic
   })
 }
 
+/** @param offset where the client meant its bytes to be. */
+export function offsetDiffers(offset: number): ServiceError {
+  return new ServiceError(
+    'offset_differs',
+    `The Upload does not have ${offset} bytes yet, or has more. Please ask for its offset.`,
+  )
+}
+
+export function uploadGone(id: string): ServiceError {
+  return new ServiceError('upload_gone', `The Upload '${id}' has expired.`)
+}
+
+export function checksumInvalid(algorithms: readonly string[]): ServiceError {
+  return new ServiceError(
+    'checksum_invalid',
+    'The header Upload-Checksum must have the name of a digest and its value in Base64, ' +
+      `as in 'sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0='. Known are: ${algorithms.join(', ')}.`,
+  )
+}
+
+export function checksumDiffers(): ServiceError {
+  return new ServiceError(
+    'checksum_differs',
+    'The bytes that came are not those that Upload-Checksum stands for. Please send them again.',
+  )
+}
+
+export function tusVersionUnsupported(): ServiceError {
+  return new ServiceError(
+    'tus_version_unsupported',
+    "The header 'Tus-Resumable: 1.0.0' is missing: no other version of tus is spoken here.",
+  )
+}
+
 export function partUnknown(id: string, param: 'part_ids' | 'after' = 'part_ids'): ServiceError {
   return new ServiceError('part_unknown', `No such Part of this Upload: '${id}'.`, { param })
 }

@@ -10,6 +10,7 @@ import type { Caller } from './access.ts'
 import type { Clock } from './clock.ts'
 import {
   contentMd5Differs,
+  offsetDiffers,
   partBeyondUpload,
   partDamaged,
   partsMissized,
@@ -41,6 +42,16 @@ export interface NewUpload {
   readonly mimeType: string
   /** Seconds from the creation of the file until it is gone; by default the purpose decides. */
   readonly expiresAfter: number | undefined
+  /** What a tus client said of it, as it said it. */
+  readonly tusMetadata?: string | undefined
+}
+
+/** An Upload whose content comes from its beginning to its end. */
+export interface Progress {
+  readonly upload: Upload
+  /** How many of its first bytes are stored. */
+  readonly arrivedBytes: number
+  readonly tusMetadata: string | null
 }
 
 export interface Completion {
@@ -77,6 +88,12 @@ export interface Uploads {
   /** Makes the Upload a file. The same once more gives the same answer. */
   complete(caller: Caller, id: string, completion: Completion): Promise<Upload>
   cancel(caller: Caller, id: string): Promise<Upload>
+  /** How far an Upload is that grows by `append`. */
+  findProgress(caller: Caller, id: string): Promise<Progress>
+  /** Makes the content a part behind the `offset` bytes that have come, or refuses if others have. */
+  append(caller: Caller, id: string, content: StagedContent, offset: number): Promise<void>
+  /** Completes an Upload of all its parts as they came. */
+  finish(caller: Caller, id: string): Promise<Upload>
 }
 
 export interface UploadsNeeds {
@@ -127,14 +144,92 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     if (found !== md5) throw contentMd5Differs(md5, found)
   }
 
+  async function addPart(
+    caller: Caller,
+    id: string,
+    content: StagedContent,
+    offset?: number,
+  ): Promise<UploadPart> {
+    const { blob_id, bytes, sha256, checksums, edges } = content
+    const now = clock.now()
+    const part = {
+      ...{ id: ids.part(), blob_id, bytes, sha256, checksums },
+      ...{ encoding: writeEdges(edges), created_at: now },
+    }
+    const { project_id } = caller
+    const outcome = await metadata.addPart({ project_id, id, part, offset, now })
+    if (outcome === 'blob-swept') throw uploadTooSlow()
+    switch (outcome.outcome) {
+      case 'added':
+        content.keep()
+        return toPart(id, part)
+      case 'known':
+        return toPart(id, { ...part, id: outcome.id, created_at: outcome.created_at })
+      case 'too-many-bytes':
+        throw partBeyondUpload((await find(caller, id)).bytes)
+      case 'elsewhere':
+        throw offsetDiffers(offset ?? 0)
+      case 'not-pending':
+        await findPending(caller, id)
+        throw new Error(`${id} is pending, and was not when a part was added.`)
+      default:
+        return outcome satisfies never
+    }
+  }
+
+  async function complete(
+    caller: Caller,
+    id: string,
+    { partIds, md5 }: Completion,
+  ): Promise<Upload> {
+    const { project_id } = caller
+    // Before the row: an Upload that is pending afterwards had all of these then.
+    const parts = new Map<string, PartRow>()
+    for (const part of await metadata.listParts({ project_id, id })) parts.set(part.id, part)
+    const upload = await find(caller, id)
+    if (isSame(upload, partIds)) return toUpload(caller, upload)
+    if (upload.status !== 'pending') throw uploadNotPending(id, upload.status)
+
+    const chosen = partIds.map((part_id) => {
+      const part = parts.get(part_id)
+      if (part === undefined) throw partUnknown(part_id)
+      return part
+    })
+    const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
+    if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
+    if (md5 !== undefined) await requireMd5(md5, chosen, bytes)
+
+    const now = clock.now()
+    const [only] = chosen
+    const file = {
+      id: ids.file(),
+      // Whoever wants that of many parts has to read them all.
+      sha256: only !== undefined && chosen.length === 1 ? only.sha256 : '',
+      encoding: joinTextEdges(chosen.map(toEdges)),
+      created_at: now,
+      expires_at: upload.lifetime === null ? null : now + upload.lifetime,
+    }
+    const outcome = await metadata.completeUpload({
+      ...{ project_id, id, part_ids: partIds, file, now },
+    })
+    if (outcome === 'parts-changed') throw new Error(`The parts of ${id} have changed.`)
+    // Others may have completed it in the same way, or cancelled it.
+    if (outcome.outcome === 'completed') void removal.remove(outcome.loose)
+    const ended = await find(caller, id)
+    if (!isSame(ended, partIds)) throw uploadNotPending(id, ended.status)
+    return toUpload(caller, ended)
+  }
+
   return {
-    async create(caller, { filename, purpose, bytes, mimeType, expiresAfter }) {
+    async create(caller, newUpload) {
+      const { filename, purpose, bytes, mimeType, expiresAfter, tusMetadata } = newUpload
       checkName(purpose, filename, profile)
       const created_at = clock.now()
       const upload = {
         ...{ id: ids.upload(), ...caller, purpose, filename, bytes },
         ...{ mime_type: mimeType, lifetime: lifetimeOf(purpose, expiresAfter) },
         ...{ created_at, expires_at: created_at + uploadSeconds },
+        tus_metadata: tusMetadata ?? null,
       }
       const quota_bytes = organizationQuotaBytes
       const outcome = await metadata.addUpload({ upload, quota_bytes })
@@ -180,70 +275,11 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     },
 
     async addPart(caller, id, content, sent) {
-      const { blob_id, bytes, sha256, checksums, edges } = content
-      if (sent !== undefined && sent !== sha256) throw partDamaged(sent, sha256)
-      const now = clock.now()
-      const part = {
-        ...{ id: ids.part(), blob_id, bytes, sha256, checksums },
-        ...{ encoding: writeEdges(edges), created_at: now },
-      }
-      const { project_id } = caller
-      const outcome = await metadata.addPart({ project_id, id, part, now })
-      if (outcome === 'blob-swept') throw uploadTooSlow()
-      switch (outcome.outcome) {
-        case 'added':
-          content.keep()
-          return toPart(id, part)
-        case 'known':
-          return toPart(id, { ...part, id: outcome.id, created_at: outcome.created_at })
-        case 'too-many-bytes':
-          throw partBeyondUpload((await find(caller, id)).bytes)
-        case 'not-pending':
-          await findPending(caller, id)
-          throw new Error(`${id} is pending, and was not when a part was added.`)
-        default:
-          return outcome satisfies never
-      }
+      if (sent !== undefined && sent !== content.sha256) throw partDamaged(sent, content.sha256)
+      return addPart(caller, id, content)
     },
 
-    async complete(caller, id, { partIds, md5 }) {
-      const { project_id } = caller
-      // Before the row: an Upload that is pending afterwards had all of these then.
-      const parts = new Map<string, PartRow>()
-      for (const part of await metadata.listParts({ project_id, id })) parts.set(part.id, part)
-      const upload = await find(caller, id)
-      if (isSame(upload, partIds)) return toUpload(caller, upload)
-      if (upload.status !== 'pending') throw uploadNotPending(id, upload.status)
-
-      const chosen = partIds.map((part_id) => {
-        const part = parts.get(part_id)
-        if (part === undefined) throw partUnknown(part_id)
-        return part
-      })
-      const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
-      if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
-      if (md5 !== undefined) await requireMd5(md5, chosen, bytes)
-
-      const now = clock.now()
-      const [only] = chosen
-      const file = {
-        id: ids.file(),
-        // Whoever wants that of many parts has to read them all.
-        sha256: only !== undefined && chosen.length === 1 ? only.sha256 : '',
-        encoding: joinTextEdges(chosen.map(toEdges)),
-        created_at: now,
-        expires_at: upload.lifetime === null ? null : now + upload.lifetime,
-      }
-      const outcome = await metadata.completeUpload({
-        ...{ project_id, id, part_ids: partIds, file, now },
-      })
-      if (outcome === 'parts-changed') throw new Error(`The parts of ${id} have changed.`)
-      // Others may have completed it in the same way, or cancelled it.
-      if (outcome.outcome === 'completed') void removal.remove(outcome.loose)
-      const ended = await find(caller, id)
-      if (!isSame(ended, partIds)) throw uploadNotPending(id, ended.status)
-      return toUpload(caller, ended)
-    },
+    complete,
 
     async cancel(caller, id) {
       await findPending(caller, id)
@@ -253,6 +289,27 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       if (loose === undefined) throw uploadNotPending(id, upload.status)
       void removal.remove(loose)
       return toUpload(caller, upload)
+    },
+
+    async findProgress(caller, id) {
+      const { project_id } = caller
+      // Before the row: an Upload that is pending afterwards had these then.
+      const bytes = await metadata.findArrivedBytes({ project_id, id })
+      const row = await find(caller, id)
+      const arrivedBytes = row.status === 'completed' ? row.bytes : bytes
+      return { upload: await toUpload(caller, row), arrivedBytes, tusMetadata: row.tus_metadata }
+    },
+
+    async append(caller, id, content, offset) {
+      await addPart(caller, id, content, offset)
+    },
+
+    async finish(caller, id) {
+      const parts = await metadata.listParts({ project_id: caller.project_id, id })
+      const upload = await find(caller, id)
+      // Another request may have finished it.
+      if (upload.status === 'completed') return toUpload(caller, upload)
+      return complete(caller, id, { partIds: parts.map((part) => part.id), md5: undefined })
     },
   }
 }

@@ -1,0 +1,130 @@
+/** The Uploads of one caller as what `@tus/server` reads and writes for one request. */
+
+import type { Upload } from '@coffer/contract'
+import { DataStore, Metadata, Upload as TusUpload } from '@tus/server'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../service/access.ts'
+import { uploadGone, uploadNotFound } from '../service/errors.ts'
+import { toFilename } from '../service/filename.ts'
+import type { StagedContent } from '../service/staging.ts'
+import type { Uploads } from '../service/uploads.ts'
+import { BodyStalled, ClientLeft, readBody } from './body-source.ts'
+import { cutBody } from './cut-body.ts'
+import { welcome } from './form-request.ts'
+import { takeString } from './json-body.ts'
+import { readChecksum } from './tus-checksum.ts'
+import { toPurpose } from './upload-bodies.ts'
+
+export interface TusStoreNeeds {
+  readonly uploads: Uploads
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly maxPartBytes: number
+}
+
+export class TusStore extends DataStore {
+  override extensions = [
+    ...['creation', 'creation-with-upload', 'expiration', 'termination', 'checksum'],
+  ]
+  /** As the request left it. */
+  upload: Upload | undefined
+  readonly #needs: TusStoreNeeds
+  readonly #caller: Caller
+
+  constructor(needs: TusStoreNeeds) {
+    super()
+    this.#needs = needs
+    this.#caller = needs.request.caller
+  }
+
+  override async create(upload: TusUpload): Promise<TusUpload> {
+    const { filename, purpose, filetype } = upload.metadata ?? {}
+    this.upload = await this.#needs.uploads.create(this.#caller, {
+      filename: toFilename(takeString(filename ?? undefined, 'filename')),
+      purpose: toPurpose(takeString(purpose ?? undefined, 'purpose')),
+      bytes: upload.size ?? 0,
+      mimeType: filetype ?? '',
+      expiresAfter: undefined,
+      tusMetadata: Metadata.stringify(upload.metadata ?? {}),
+    })
+    upload.id = this.upload.id
+    await this.#finishIf(upload.size === 0, upload.id)
+    return upload
+  }
+
+  override async getUpload(id: string): Promise<TusUpload> {
+    const progress = await this.#needs.uploads.findProgress(this.#caller, id)
+    const { arrivedBytes, tusMetadata } = progress
+    this.upload = progress.upload
+    const { status, bytes } = this.upload
+    switch (status) {
+      case 'expired':
+        throw uploadGone(id)
+      case 'cancelled':
+        throw uploadNotFound(id)
+      case 'pending':
+        // The server may have stopped between the last byte and the file.
+        await this.#finishIf(arrivedBytes === bytes, id)
+        break
+      case 'completed':
+        break
+      default:
+        status satisfies never
+    }
+    const metadata = tusMetadata ? Metadata.parse(tusMetadata) : undefined
+    return new TusUpload({ id, size: bytes, offset: arrivedBytes, ...(metadata && { metadata }) })
+  }
+
+  /**
+   * The body is read from the request itself: the stream that the library makes of it would copy
+   * it, and could not be told to keep what came before the connection broke.
+   */
+  override async write(_: unknown, id: string, offset: number): Promise<number> {
+    const { uploads, request, reply, maxPartBytes } = this.#needs
+    const header = request.headers['upload-checksum']
+    const checksum = typeof header === 'string' ? readChecksum(header) : undefined
+    welcome(request, reply)
+
+    let failure: unknown
+    async function* arriving(): AsyncGenerator<Uint8Array> {
+      try {
+        yield* readBody(request.raw)
+      } catch (error) {
+        // What came is stored, so that the client goes on from there; not if none of it can be checked.
+        const isLost = error instanceof ClientLeft || error instanceof BodyStalled
+        if (checksum !== undefined || !isLost) throw error
+        failure = error
+      }
+    }
+
+    let at = offset
+    const add = async (content: StagedContent) => {
+      await uploads.append(this.#caller, id, content, at)
+      at += content.bytes
+    }
+
+    await using unchecked = new AsyncDisposableStack()
+    const waiting: StagedContent[] = []
+    const body = arriving()
+    for await (const part of cutBody(checksum?.watch(body) ?? body, maxPartBytes)) {
+      const staged = await uploads.stage(this.#caller, id, part)
+      if (checksum === undefined) {
+        await using content = staged
+        await add(content)
+      } else waiting.push(unchecked.use(staged))
+    }
+    checksum?.require()
+    for (const content of waiting) await add(content)
+    if (failure !== undefined) throw failure
+    await this.#finishIf(at === this.upload?.bytes, id)
+    return at
+  }
+
+  override async remove(id: string): Promise<void> {
+    await this.#needs.uploads.cancel(this.#caller, id)
+  }
+
+  async #finishIf(isWhole: boolean, id: string): Promise<void> {
+    if (isWhole) this.upload = await this.#needs.uploads.finish(this.#caller, id)
+  }
+}
