@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 /** The suites that talk by the client: they run with both of the ways in which it sends requests. */
-const clientSuites = ['files-api', 'retries', 'vendors', 'download-to-file'].map(
+const clientSuites = ['files-api', 'uploads-api', 'retries', 'vendors', 'download-to-file'].map(
   (name) => `packages/client/test/${name}.test.ts`,
 )
 

@@ -1,5 +1,6 @@
 /** A file on this machine's disk as something to upload. */
 
+import type { BigIntStats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { UploadSource } from './upload-source.ts'
@@ -9,30 +10,54 @@ const pieceBytes = 256 * 1024
 
 /** @throws if there is no such file, or it is a folder. */
 export async function fileFromPath(path: string): Promise<UploadSource> {
-  const facts = await stat(path)
+  const facts = await stat(path, { bigint: true })
   if (facts.isDirectory()) throw new Error(`${path} is a folder.`)
+  const name = basename(path)
+  // The size of a pipe or a device says nothing.
+  if (facts.isFile()) return { ...sourceOf(path, facts, 0, Number(facts.size)), name }
+  return { name, bytes: undefined, isReplayable: false, open: () => readPieces(path) }
+}
+
+function sourceOf(path: string, facts: BigIntStats, start: number, end: number): UploadSource {
   return {
-    name: basename(path),
-    // The size of a pipe or a device says nothing.
-    bytes: facts.isFile() ? facts.size : undefined,
-    isReplayable: facts.isFile(),
-    open: () => readPieces(path, facts.isFile() ? facts.size : undefined),
+    name: undefined,
+    bytes: end - start,
+    isReplayable: true,
+    open: () => readRange(path, facts, start, end),
+    slice: (from, to) => sourceOf(path, facts, start + from, start + to),
   }
 }
 
-/** @throws if a file does not have the size it had before: what was announced would be wrong. */
-async function* readPieces(path: string, bytes: number | undefined): AsyncGenerator<Uint8Array> {
+/** @throws if the file is not as it was: what was announced, or sent before, would be wrong. */
+async function* readRange(
+  path: string,
+  facts: BigIntStats,
+  start: number,
+  end: number,
+): AsyncGenerator<Uint8Array> {
   await using handle = await open(path, 'r')
-  for (let total = 0; ; ) {
-    // One byte more than there should be tells the end of a file, or that it has grown.
-    const wanted = Math.min(pieceBytes, (bytes ?? Number.POSITIVE_INFINITY) - total + 1)
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted))
-    total += bytesRead
-    const isEnd = bytes === undefined ? bytesRead === 0 : bytesRead < wanted && total === bytes
-    if (bytes !== undefined && (total > bytes || (bytesRead === 0 && total < bytes))) {
-      throw new Error(`${path} changed while it was read.`)
-    }
-    if (bytesRead > 0) yield buffer.subarray(0, bytesRead)
-    if (isEnd) return
+  let at = start
+  for (let isEnd = false; at < end && !isEnd; ) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(pieceBytes, end - at))
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+    isEnd = bytesRead === 0
+    at += bytesRead
+    if (!isEnd) yield buffer.subarray(0, bytesRead)
+  }
+  const { size, mtimeNs } = await handle.stat({ bigint: true })
+  const isSame = at === end && size === facts.size && mtimeNs === facts.mtimeNs
+  // Some files of the system have more than their size says.
+  const behind = BigInt(end) === size ? await handle.read(Buffer.alloc(1), 0, 1, end) : undefined
+  if (!isSame || (behind !== undefined && behind.bytesRead > 0)) {
+    throw new Error(`${path} changed while it was read.`)
+  }
+}
+
+async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
+  await using handle = await open(path, 'r')
+  for (;;) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(pieceBytes))
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
   }
 }

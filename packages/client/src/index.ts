@@ -22,5 +22,25 @@ export {
   type ListFilesOptions,
   type OpenFileOptions,
 } from './files-api.ts'
-export type { DeleteFileResponse, ListFilesResponse, Open, OpenAIFile } from './models.ts'
+export type {
+  DeleteFileResponse,
+  ListFilesResponse,
+  ListUploadPartsResponse,
+  Open,
+  OpenAIFile,
+  Upload,
+  UploadPart,
+} from './models.ts'
+export {
+  type LargeUploadOptions,
+  type LargeUploadState,
+  uploadLargeFile,
+} from './upload-large-file.ts'
 export type { Uploadable, UploadSource } from './upload-source.ts'
+export {
+  type AddUploadPartOptions,
+  type CompleteUploadOptions,
+  type ListUploadPartsOptions,
+  type NewUpload,
+  UploadsApi,
+} from './uploads-api.ts'

@@ -40,6 +40,66 @@ export interface DeleteFileResponse {
   [field: string]: unknown
 }
 
+/** A file to be, whose content comes in parts. */
+export interface Upload {
+  id: string
+  object?: Open<'upload'>
+  bytes: number
+  /** In Unix seconds. */
+  created_at: number
+  filename: string
+  purpose: Open<Purpose>
+  status: Open<'pending' | 'completed' | 'cancelled' | 'expired'>
+  /** In Unix seconds; no part is taken from then on. */
+  expires_at: number
+  /** What a completed Upload became. */
+  file?: OpenAIFile | null
+  [field: string]: unknown
+}
+
+/** A part of an Upload that has arrived. */
+export interface UploadPart {
+  id: string
+  object?: Open<'upload.part'>
+  /** In Unix seconds. */
+  created_at: number
+  upload_id: string
+  /** An extension of Coffer. */
+  bytes?: number
+  /** In hexadecimal; an extension of Coffer. */
+  sha256?: string
+  [field: string]: unknown
+}
+
+/** One page of parts, in the order in which they came. */
+export interface ListUploadPartsResponse {
+  object?: Open<'list'>
+  data: UploadPart[]
+  first_id?: string | null
+  last_id?: string | null
+  has_more?: boolean
+  [field: string]: unknown
+}
+
+export function readUploadModel(value: unknown): Upload {
+  if (isRecord(value) && typeof value['id'] === 'string') return value as Upload
+  throw new UnexpectedAnswerException('The server answered with something that is no Upload.')
+}
+
+export function readUploadPartModel(value: unknown): UploadPart {
+  if (isRecord(value) && typeof value['id'] === 'string') return value as UploadPart
+  throw new UnexpectedAnswerException('The server answered with something that is no part.')
+}
+
+export function readUploadPartsModel(value: unknown): ListUploadPartsResponse {
+  if (isRecord(value) && Array.isArray(value['data'])) {
+    return { ...value, data: value['data'].map(readUploadPartModel) }
+  }
+  throw new UnexpectedAnswerException(
+    'The server answered with something that is no list of parts.',
+  )
+}
+
 export function readFileModel(value: unknown): OpenAIFile {
   if (isRecord(value) && typeof value['id'] === 'string') return value as OpenAIFile
   throw new UnexpectedAnswerException('The server answered with something that is no file.')

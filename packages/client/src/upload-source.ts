@@ -13,6 +13,8 @@ export interface UploadSource {
   /** The same content, where it is in memory. */
   readonly content?: Uint8Array | undefined
   open(): AsyncIterable<Uint8Array>
+  /** The bytes from `start` to before `end`, where they can be read alone. */
+  slice?(start: number, end: number): UploadSource
 }
 
 export type Uploadable =
@@ -37,6 +39,7 @@ export function toUploadSource(content: Uploadable): UploadSource {
       async *open() {
         yield content
       },
+      slice: (start, end) => toUploadSource(content.subarray(start, end)),
     }
   }
   if (content instanceof ReadableStream) return fromIterable(() => piecesOf(content))
@@ -50,6 +53,7 @@ function fromBlob(blob: Blob): UploadSource {
     isReplayable: true,
     blob,
     open: () => piecesOf(blob.stream()),
+    slice: (start, end) => fromBlob(blob.slice(start, end)),
   }
 }
 
