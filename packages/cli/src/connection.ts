@@ -1,6 +1,6 @@
 /** The options that say which server a command talks to, and the client that they make. */
 
-import { ApiClient, Configuration, FilesApi } from '@coffer/client'
+import { ApiClient, Configuration } from '@coffer/client'
 import { httpFetch } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { printable } from './printable.ts'
@@ -18,7 +18,7 @@ export function addConnectionOptions(command: Command): Command {
 }
 
 /** @throws WrongUse if nothing says which server or key. */
-export function connect({ url, key }: ConnectionOptions, { env }: Io): FilesApi {
+export function connect({ url, key }: ConnectionOptions, { env }: Io): ApiClient {
   const host = url ?? env['OPENAI_BASE_URL']
   const accessToken = key ?? env['OPENAI_API_KEY']
   if (host === undefined || host === '') {
@@ -29,15 +29,13 @@ export function connect({ url, key }: ConnectionOptions, { env }: Io): FilesApi 
   }
   if (!/^https?:$/.test(URL.parse(host)?.protocol ?? ''))
     throw new WrongUse(`${printable(host)} is no URL; give one as http://HOST:PORT/v1`)
-  return new FilesApi(
-    new ApiClient(
-      new Configuration({
-        host,
-        accessToken,
-        organization: env['OPENAI_ORG_ID'] || undefined,
-        project: env['OPENAI_PROJECT_ID'] || undefined,
-        fetch: httpFetch,
-      }),
-    ),
+  return new ApiClient(
+    new Configuration({
+      host,
+      accessToken,
+      organization: env['OPENAI_ORG_ID'] || undefined,
+      project: env['OPENAI_PROJECT_ID'] || undefined,
+      fetch: httpFetch,
+    }),
   )
 }

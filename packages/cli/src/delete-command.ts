@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
+import { FilesApi } from '@coffer/client'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
 import { sentenceOf, unfinished } from './failures.ts'
@@ -31,7 +32,7 @@ async function deleteFiles(
   io: Io,
   signal: AbortSignal,
 ): Promise<void> {
-  const files = connect(options, io)
+  const files = new FilesApi(connect(options, io))
   // Where the ids come from standard input, no answer can.
   if (options.yes !== true && (io.stdin.isTTY !== true || given.includes('-'))) {
     throw new WrongUse('Nobody can be asked here; give --yes to delete without a question.')

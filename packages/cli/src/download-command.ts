@@ -3,7 +3,7 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { FilesApi } from '@coffer/client'
+import { FilesApi } from '@coffer/client'
 import { downloadToFile } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
@@ -50,7 +50,7 @@ async function download(
   io: Io,
   signal: AbortSignal,
 ): Promise<void> {
-  const files = connect(options, io)
+  const files = new FilesApi(connect(options, io))
   const ids = await readFileIds(given, io)
   const { output = '.', force } = options
   if (output === '-') return toStandardOutput(files, ids, io, signal)

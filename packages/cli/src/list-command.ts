@@ -1,6 +1,6 @@
 /** `coffer list`: a table of files, the newest first. */
 
-import type { OpenAIFile } from '@coffer/client'
+import { FilesApi, type OpenAIFile } from '@coffer/client'
 import { type Command, Option } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
 import { interruptible } from './interruptible.ts'
@@ -35,7 +35,7 @@ export function addListCommand(program: Command, io: Io): void {
 }
 
 async function list(options: ListOptions, io: Io, signal: AbortSignal): Promise<void> {
-  const files = connect(options, io)
+  const files = new FilesApi(connect(options, io))
   const { purpose, order, after, all, json } = options
   const limit = Number(options.limit)
   if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {

@@ -1,6 +1,6 @@
 /** `coffer show`: all that is known about files. */
 
-import type { OpenAIFile } from '@coffer/client'
+import { FilesApi, type OpenAIFile } from '@coffer/client'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
 import { sentenceOf, unfinished } from './failures.ts'
@@ -21,7 +21,7 @@ export function addShowCommand(program: Command, io: Io): void {
     .option('--json', 'print each file as a line of JSON')
     .action((ids: string[], options: ShowOptions) =>
       interruptible(io, async (signal) => {
-        const files = connect(options, io)
+        const files = new FilesApi(connect(options, io))
         const all = await readFileIds(ids, io)
         let shown = 0
         for (const id of all) {

@@ -1,18 +1,20 @@
 /** `coffer upload`: sends files, folders, patterns and standard input. */
 
 import { readFileSync, statSync } from 'node:fs'
-import { basename } from 'node:path'
-import type { OpenAIFile } from '@coffer/client'
+import { basename, resolve } from 'node:path'
+import { FilesApi, type OpenAIFile, UploadsApi } from '@coffer/client'
 import { fileFromPath } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
 import { sentenceOf, unfinished } from './failures.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
+import { largeBytes, uploadLarge } from './large-upload.ts'
 import { jsonLine, printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
-import { showProgress } from './progress.ts'
+import { type FileProgress, showProgress } from './progress.ts'
 import { type Found, findFiles } from './upload-paths.ts'
+import { createUploadStates } from './upload-states.ts'
 
 /** What is no larger is read at once. */
 const smallBytes = 64 * 1024
@@ -22,6 +24,7 @@ interface UploadOptions extends ConnectionOptions {
   readonly name?: string
   readonly expiresAfter?: string
   readonly parallel: string
+  readonly resume?: true
   readonly json?: true
 }
 
@@ -37,13 +40,15 @@ export function addUploadCommand(program: Command, io: Io): void {
     .option('-n, --name <name>', 'the name of a single file; standard input has none of its own')
     .option('--expires-after <seconds>', 'when the server forgets the files, 3600 to 2592000')
     .option('--parallel <count>', 'how many files are sent at once', '16')
+    .option('--resume', 'go on with large files where an upload ended that broke off')
     .option('--json', 'print each file as a line of JSON')
     .addHelpText(
       'after',
       '\nPrints the id and name of each file, for people and for the next command:\n' +
         '  coffer upload reports/ | coffer show -\n' +
         'Below a folder, hidden files and links are skipped. Files keep their names, without the\n' +
-        'folders that they are in. A file that is meant twice is sent once.',
+        'folders that they are in. A file that is meant twice is sent once. A file above 64 MiB is sent\n' +
+        'in parts; when that breaks off, the same command with --resume sends the rest.',
     )
     .action((paths: string[], options: UploadOptions) =>
       interruptible(io, (signal) => upload(paths, options, io, signal)),
@@ -56,15 +61,39 @@ async function upload(
   io: Io,
   signal: AbortSignal,
 ): Promise<void> {
-  const files = connect(options, io)
+  const client = connect(options, io)
+  const files = new FilesApi(client)
   const width = toCount(options.parallel, '--parallel')
   const { expiresAfter } = options
   const expiresAfterSeconds =
     expiresAfter === undefined ? undefined : toCount(expiresAfter, '--expires-after')
   const found = options.name === undefined ? findFiles(paths) : await findOnly(paths)
   const progress = showProgress(io)
+  const large = {
+    ...{ files, uploads: new UploadsApi(client), states: createUploadStates(io.env) },
+    ...{ resume: options.resume === true, note: progress.note },
+  }
   let failures = 0
   let sent = 0
+
+  async function send(path: string, onProgress: FileProgress['moved']): Promise<OpenAIFile> {
+    const { purpose, name } = options
+    const filename = name ?? (path === '-' ? 'stdin' : basename(path))
+    const about = { filename, expiresAfterSeconds, onProgress, signal }
+    if (path === '-') return files.createFile(io.stdin, purpose, about)
+    const facts = statSync(path)
+    const bytes = facts.isFile() ? facts.size : undefined
+    // Four calls of another thread take much longer than the reading of so little.
+    if (bytes !== undefined && bytes <= smallBytes) {
+      return files.createFile(readFileSync(path), purpose, about)
+    }
+    const source = await fileFromPath(path)
+    if (bytes === undefined || bytes <= largeBytes) return files.createFile(source, purpose, about)
+    const { host } = client.configuration
+    const key = { host, path: resolve(path), purpose, filename, expiresAfterSeconds }
+    return uploadLarge(large, { key, source, changed: facts.mtimeMs }, { onProgress, signal })
+  }
+
   try {
     await inParallel(found, width, signal, async (item) => {
       const { path } = item
@@ -77,13 +106,7 @@ async function upload(
       }
       const shown = progress.begin(options.name ?? (path === '-' ? 'stdin' : path))
       try {
-        const { source, filename } = await open(path, options, io)
-        const file = await files.createFile(source, options.purpose, {
-          signal,
-          filename,
-          expiresAfterSeconds,
-          onProgress: shown.moved,
-        })
+        const file = await send(path, shown.moved)
         sent += 1
         progress.print(options.json ? jsonLine(file) : lineOf(file))
       } catch (error) {
@@ -105,16 +128,6 @@ async function findOnly(paths: readonly string[]): Promise<Found[]> {
   const found = await Array.fromAsync(findFiles(paths))
   if (found.filter(({ skipped }) => skipped === undefined).length <= 1) return found
   throw new WrongUse('There are several files, and --name can name only one; leave it out.')
-}
-
-async function open(path: string, { name }: UploadOptions, { stdin }: Io) {
-  if (path === '-') return { source: stdin, filename: name ?? 'stdin' }
-  const facts = statSync(path)
-  // Four calls of another thread take much longer than the reading of so little.
-  if (facts.isFile() && facts.size <= smallBytes) {
-    return { source: readFileSync(path), filename: name ?? basename(path) }
-  }
-  return { source: await fileFromPath(path), filename: name }
 }
 
 function lineOf({ id, filename }: OpenAIFile): string {

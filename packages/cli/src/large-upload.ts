@@ -1,0 +1,105 @@
+/** Sends a file that is too large for one request, or for losing one: in parts, to go on with later. */
+
+import {
+  ApiException,
+  type FilesApi,
+  type LargeUploadState,
+  type OpenAIFile,
+  type UploadSource,
+  type UploadsApi,
+  uploadLargeFile,
+} from '@coffer/client'
+import { sentenceOf } from './failures.ts'
+import { printable } from './printable.ts'
+import type { UploadKey, UploadStates } from './upload-states.ts'
+
+const MiB = 1024 * 1024
+
+/** What has more bytes is sent in parts. */
+export const largeBytes = 64 * MiB
+
+export interface LargeUploadNeeds {
+  readonly files: FilesApi
+  readonly uploads: UploadsApi
+  readonly states: UploadStates
+  /** Whether to go on with what broke off. */
+  readonly resume: boolean
+  /** Tells the user something. */
+  note(line: string): void
+}
+
+export interface LargeFile {
+  readonly key: UploadKey
+  readonly source: UploadSource
+  /** When the file was changed last, in milliseconds. */
+  readonly changed: number
+}
+
+export interface LargeUploadOptions {
+  readonly signal: AbortSignal
+  readonly onProgress: (sent: number, bytes: number | undefined) => void
+}
+
+/**
+ * A server without Uploads gets the file in one request. What broke off can be gone on with for as
+ * long as the server waits, an hour by default; what can never come is given up.
+ */
+export async function uploadLarge(
+  { files, uploads, states, resume, note }: LargeUploadNeeds,
+  { key, source, changed }: LargeFile,
+  { signal, onProgress }: LargeUploadOptions,
+): Promise<OpenAIFile> {
+  const { path, purpose, filename, expiresAfterSeconds } = key
+  const options = { signal, onProgress, filename, expiresAfterSeconds }
+  let state = resume ? findState() : undefined
+
+  function findState(): LargeUploadState | undefined {
+    const kept = states.find(key)
+    if (kept === undefined) return undefined
+    if (kept.changed === changed && kept.state.bytes === source.bytes) return kept.state
+    note(`Sent from its beginning, as it has changed since: ${printable(path)}`)
+    return undefined
+  }
+
+  let isKept = true
+  function keep(now: LargeUploadState): void {
+    state = now
+    try {
+      if (isKept) states.keep(key, { changed, state })
+    } catch (error) {
+      isKept = false
+      note(`If it breaks off, --resume cannot go on: ${printable(path)}: ${sentenceOf(error)}`)
+    }
+  }
+
+  try {
+    const file = await uploadLargeFile(uploads, source, purpose, {
+      ...options,
+      resume: state,
+      onState: keep,
+    })
+    states.forget(key)
+    return file
+  } catch (error) {
+    if (state === undefined) {
+      if (isUnknownRoute(error)) return files.createFile(source, purpose, options)
+    } else if (isKept && (signal.aborted || mayGoOn(error))) {
+      note(`The same command with --resume sends the rest: ${printable(path)}`)
+    } else {
+      states.forget(key)
+      // Until it expires its bytes would count as used. The failure is what is told.
+      await uploads.cancelUpload(state.uploadId).catch(() => undefined)
+    }
+    throw error
+  }
+}
+
+/** Most servers that speak the Files API do not know Uploads. */
+function isUnknownRoute(error: unknown): boolean {
+  return error instanceof ApiException && [404, 405, 501].includes(error.status ?? 0)
+}
+
+/** Whether it was the line, the server or the key, and not the file or the Upload. */
+function mayGoOn(error: unknown): boolean {
+  return error instanceof ApiException && ![400, 404, 413, 422].includes(error.status ?? 0)
+}

@@ -1,0 +1,63 @@
+/** What uploads in parts that broke off need to go on, kept beside the user's other programs' states. */
+
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { LargeUploadState } from '@coffer/client'
+import { codeOf } from './failures.ts'
+
+/** What makes two uploads the same one. */
+export interface UploadKey {
+  readonly host: string
+  /** Absolute. */
+  readonly path: string
+  readonly purpose: string
+  readonly filename: string
+  readonly expiresAfterSeconds: number | undefined
+}
+
+export interface KeptUpload {
+  /** When the file was changed last, in milliseconds. */
+  readonly changed: number
+  readonly state: LargeUploadState
+}
+
+export interface UploadStates {
+  find(key: UploadKey): KeptUpload | undefined
+  keep(key: UploadKey, kept: KeptUpload): void
+  forget(key: UploadKey): void
+}
+
+/** By the XDG Base Directory Specification, below XDG_STATE_HOME; only the user may read it. */
+export function createUploadStates(
+  env: Readonly<Record<string, string | undefined>>,
+): UploadStates {
+  const home = env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state')
+  const folder = join(home, 'coffer', 'uploads')
+
+  function pathOf(key: UploadKey): string {
+    return join(folder, `${createHash('sha256').update(JSON.stringify(key)).digest('hex')}.json`)
+  }
+
+  return {
+    find(key) {
+      try {
+        return JSON.parse(readFileSync(pathOf(key), 'utf8'))
+      } catch (error) {
+        // Cut short by a power cut, it says nothing.
+        if (codeOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+        throw error
+      }
+    },
+    keep(key, kept) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      const path = pathOf(key)
+      writeFileSync(`${path}.new`, JSON.stringify({ ...key, ...kept }), { mode: 0o600 })
+      renameSync(`${path}.new`, path)
+    },
+    forget(key) {
+      rmSync(pathOf(key), { force: true })
+    },
+  }
+}
