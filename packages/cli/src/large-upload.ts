@@ -29,6 +29,8 @@ export interface LargeUploadNeeds {
 }
 
 export interface LargeFile {
+  /** As the user wrote it. */
+  readonly path: string
   readonly key: UploadKey
   readonly source: UploadSource
   /** When the file was changed last, in milliseconds. */
@@ -46,10 +48,10 @@ export interface LargeUploadOptions {
  */
 export async function uploadLarge(
   { files, uploads, states, resume, note }: LargeUploadNeeds,
-  { key, source, changed }: LargeFile,
+  { path, key, source, changed }: LargeFile,
   { signal, onProgress }: LargeUploadOptions,
 ): Promise<OpenAIFile> {
-  const { path, purpose, filename, expiresAfterSeconds } = key
+  const { purpose, filename, expiresAfterSeconds } = key
   const options = { signal, onProgress, filename, expiresAfterSeconds }
   let state = resume ? findState() : undefined
 
@@ -72,13 +74,17 @@ export async function uploadLarge(
     }
   }
 
+  function forget(): void {
+    if (isKept) states.forget(key)
+  }
+
   try {
     const file = await uploadLargeFile(uploads, source, purpose, {
       ...options,
       resume: state,
       onState: keep,
     })
-    states.forget(key)
+    forget()
     return file
   } catch (error) {
     if (state === undefined) {
@@ -86,7 +92,7 @@ export async function uploadLarge(
     } else if (isKept && (signal.aborted || mayGoOn(error))) {
       note(`The same command with --resume sends the rest: ${printable(path)}`)
     } else {
-      states.forget(key)
+      forget()
       // Until it expires its bytes would count as used. The failure is what is told.
       await uploads.cancelUpload(state.uploadId).catch(() => undefined)
     }

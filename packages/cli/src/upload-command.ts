@@ -40,7 +40,7 @@ export function addUploadCommand(program: Command, io: Io): void {
     .option('-n, --name <name>', 'the name of a single file; standard input has none of its own')
     .option('--expires-after <seconds>', 'when the server forgets the files, 3600 to 2592000')
     .option('--parallel <count>', 'how many files are sent at once', '16')
-    .option('--resume', 'go on with large files where an upload ended that broke off')
+    .option('--resume', 'send the rest of large files that broke off')
     .option('--json', 'print each file as a line of JSON')
     .addHelpText(
       'after',
@@ -91,7 +91,8 @@ async function upload(
     if (bytes === undefined || bytes <= largeBytes) return files.createFile(source, purpose, about)
     const { host } = client.configuration
     const key = { host, path: resolve(path), purpose, filename, expiresAfterSeconds }
-    return uploadLarge(large, { key, source, changed: facts.mtimeMs }, { onProgress, signal })
+    const file = { path, key, source, changed: facts.mtimeMs }
+    return uploadLarge(large, file, { onProgress, signal })
   }
 
   try {

@@ -46,7 +46,8 @@ export function createUploadStates(
         return JSON.parse(readFileSync(pathOf(key), 'utf8'))
       } catch (error) {
         // Cut short by a power cut, it says nothing.
-        if (codeOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+        if (error instanceof SyntaxError) return undefined
+        if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined
         throw error
       }
     },

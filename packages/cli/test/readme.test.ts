@@ -53,6 +53,7 @@ describe('the README', () => {
         OPENAI_BASE_URL: `${coffer.url}/v1`,
         OPENAI_API_KEY: coffer.key,
         CURL_HOME: folder.path,
+        XDG_STATE_HOME: folder.path,
       },
       folder: join(folder.path, 'empty'),
     })

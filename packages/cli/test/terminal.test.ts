@@ -110,6 +110,20 @@ describe('an upload on a terminal', () => {
     expect((await program.screen())[1]).toBe('name:     large.bin')
   })
 
+  it('shows one bar for a file that goes in parts, and says at Ctrl-C how to go on', async () => {
+    await write('large.bin', 80 * MB)
+    const line = 'coffer upload large.bin; echo "code $?"'
+    const env = { OPENAI_BASE_URL: `${door.url}/v1`, OPENAI_API_KEY: coffer.key }
+    using program = run(line, { env: { ...env, XDG_STATE_HOME: folder.path } })
+    await shown(program, bar)
+    expect(await program.screen()).toHaveLength(1)
+    await stopsWithin(1000, program)
+    expect(await program.screen()).toEqual([
+      'The same command with --resume sends the rest: large.bin',
+      ...['coffer: Stopped.', 'code 130'],
+    ])
+  })
+
   it('ends at Ctrl-C with 130 and one line, and leaves nothing at the server', async () => {
     await write('large.bin', 40 * MB)
     using program = run('coffer upload large.bin; echo "code $?"', {}, door.url)

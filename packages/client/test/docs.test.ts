@@ -6,20 +6,30 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
 import { startServer } from '../../server/test/start-server.ts'
-import { startNode } from './run-node.ts'
+import { runProgram } from './run-node.ts'
 
 const root = join(import.meta.dirname, '../../..')
-const page = await readFile(join(root, 'docs/FilesApi.md'), 'utf8')
-const blocks = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, block = '']) => block)
+
+/** The program of each block, with the end of the name that says how it is run. */
+async function readBlocks(name: string): Promise<{ code: string; suffix: string }[]> {
+  const page = await readFile(join(root, 'docs', name), 'utf8')
+  return [...page.matchAll(/^```(ts|sh)\n(.*?)^```$/gms)].map(([, language, code = '']) => ({
+    code,
+    suffix: language === 'ts' ? 'mts' : 'sh',
+  }))
+}
+
+const filesApi = await readBlocks('FilesApi.md')
+const uploadsApi = await readBlocks('UploadsApi.md')
 
 /** A folder outside the repository in which `@coffer/client` is installed. */
-async function makeInstalled() {
+async function makeInstalled(blocks: Awaited<ReturnType<typeof readBlocks>>) {
   const folder = await mkdtempDisposable(join(tmpdir(), 'coffer-docs-'))
   await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'))
   const programs: string[] = []
-  for (const [index, block] of blocks.entries()) {
-    const program = join(folder.path, `block-${index + 1}.mts`)
-    await writeFile(program, block)
+  for (const [index, { code, suffix }] of blocks.entries()) {
+    const program = join(folder.path, `block-${index + 1}.${suffix}`)
+    await writeFile(program, code)
     programs.push(program)
   }
   const cwd = join(folder.path, 'empty')
@@ -27,24 +37,38 @@ async function makeInstalled() {
   return { path: folder.path, cwd, programs, [Symbol.asyncDispose]: () => folder.remove() }
 }
 
+/** Runs the blocks of a page in their order; gives what each printed. */
+async function runAll(
+  { programs, cwd }: Awaited<ReturnType<typeof makeInstalled>>,
+  { url, apiKey }: { url: string; apiKey: string },
+): Promise<string[]> {
+  const env = {
+    ...{ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: apiKey, XDG_STATE_HOME: cwd },
+    PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH']}`,
+  }
+  const printed: string[] = []
+  for (const program of programs) {
+    const [command, ...args] = program.endsWith('.sh')
+      ? (['bash', '-euo', 'pipefail', program] as const)
+      : ([process.execPath, '--conditions=source', program] as const)
+    const { code, stdout, stderr } = await runProgram(command, args, { cwd, env }).ended
+    expect({ program, code, stderr }).toEqual({ program, code: 0, stderr: '' })
+    printed.push(stdout)
+  }
+  return printed
+}
+
 describe('docs/FilesApi.md', () => {
   it('has an example of each operation', () => {
     for (const name of ['createFile', 'deleteFile', 'downloadFile', 'listFiles', 'retrieveFile']) {
-      expect(blocks.filter((block) => block.includes(`.${name}(`))).not.toEqual([])
+      expect(filesApi.filter(({ code }) => code.includes(`.${name}(`))).not.toEqual([])
     }
   })
 
   it('has examples that run as they stand, in their order', async () => {
     await using server = await startServer()
-    await using installed = await makeInstalled()
-    const env = { OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: server.apiKey }
-    const printed: string[] = []
-    for (const program of installed.programs) {
-      const { code, stdout, stderr } = await startNode(program, [], { cwd: installed.cwd, env })
-        .ended
-      expect({ program, code, stderr }).toEqual({ program, code: 0, stderr: '' })
-      printed.push(stdout)
-    }
+    await using installed = await makeInstalled(filesApi)
+    const printed = await runAll(installed, server)
     expect(printed[0]).toMatch(/42 of 42 bytes\nfile-\w+ train\.jsonl 42\n/)
     expect(await readFile(join(installed.cwd, 'train-copy.jsonl'), 'utf8')).toBe(
       '{"prompt": "2 + 2 =", "completion": " 4"}\n',
@@ -52,9 +76,29 @@ describe('docs/FilesApi.md', () => {
     // The last example deletes all files.
     expect((await server.list()).data).toEqual([])
   })
+})
 
-  it('has examples that the compiler accepts', async () => {
-    await using installed = await makeInstalled()
+describe('docs/UploadsApi.md', () => {
+  it('has examples that run as they stand, in their order', async () => {
+    await using server = await startServer()
+    await using installed = await makeInstalled(uploadsApi)
+    const [byProgram, byClient, operations, byHand, byTus] = await runAll(installed, server)
+    expect(byProgram).toMatch(/^file-\w+ {2}model\.bin\n$/)
+    expect(byClient).toMatch(/100000000 of 100000000 bytes\nfile-\w+ 100000000\n$/)
+    expect(operations).toMatch(/^(part_\w+ 5\n){2}completed file-\w+ 10\ncancelled\n$/)
+    expect(byHand).toMatch(/"status":"completed"/)
+    expect(byTus).toMatch(/^file-\w+\n$/)
+    const { data } = await server.list()
+    const found = data.map(({ filename, bytes }) => `${filename} ${bytes}`)
+    const large = 'model.bin 100000000'
+    expect(found).toEqual([large, 'c.txt 10', 'a.txt 10', large, large])
+  })
+})
+
+describe('the pages about the client', () => {
+  it('have examples that the compiler accepts', async () => {
+    const typed = [...filesApi, ...uploadsApi].filter(({ suffix }) => suffix === 'mts')
+    await using installed = await makeInstalled(typed)
     const options = {
       compilerOptions: {
         strict: true,

@@ -1,4 +1,4 @@
-/** Runs a TypeScript program in a Node of its own, as `node --conditions=source` does. */
+/** Runs a program, as one of TypeScript in a Node of its own with `node --conditions=source`. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,8 +21,16 @@ export interface Running {
   readonly ended: Promise<Ended>
 }
 
-export function startNode(program: string, args: string[], { cwd, env }: RunOptions = {}): Running {
-  const child = spawn(process.execPath, ['--conditions=source', program, ...args], {
+export function startNode(program: string, args: string[], options: RunOptions = {}): Running {
+  return runProgram(process.execPath, ['--conditions=source', program, ...args], options)
+}
+
+export function runProgram(
+  command: string,
+  args: readonly string[],
+  { cwd, env }: RunOptions = {},
+): Running {
+  const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
