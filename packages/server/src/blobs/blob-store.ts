@@ -36,6 +36,8 @@ export interface BlobStore {
    *   later.
    */
   read(blob: KnownBlob, range: ByteRange): AsyncIterable<Uint8Array>
+  /** The MD5 of what the pieces make up, in lower-case hexadecimal, without holding others up. */
+  md5(pieces: AsyncIterable<Uint8Array>): Promise<string>
   /** Removes a blob; one that does not exist is a success. */
   delete(id: string): Promise<void>
   /** The ids of all blobs that begin with `prefix`, two hexadecimal digits, in any order. */
@@ -75,6 +77,18 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
       } catch (error) {
         throw asBlobError(error)
       }
+    },
+
+    async md5(pieces) {
+      const digest = await digests.beginMd5()
+      try {
+        for await (const piece of pieces) await digest.add(piece)
+      } catch (error) {
+        // The thread forgets it; why it failed is known.
+        await digest.result().catch(() => undefined)
+        throw error
+      }
+      return digest.result()
     },
 
     delete: (id) => driver.delete(id).catch(rethrow),

@@ -9,22 +9,37 @@ import type { ContentDigests } from './digests.ts'
 if (parentPort === null) throw new Error('Digests are taken by a worker thread.')
 const port = parentPort
 
-const underWay = new Map<number, ReturnType<typeof createDigest>>()
+const underWay = new Map<number, UnderWay>()
 
-const calls: Record<string, (number: number, piece: Uint8Array) => unknown> = {
-  add(number, piece) {
-    const digest = underWay.get(number) ?? createDigest()
+const kinds = { content: createContentDigest, md5: createMd5 }
+
+const calls: Record<
+  string,
+  (number: number, kind: keyof typeof kinds, piece: Uint8Array) => unknown
+> = {
+  add(number, kind, piece) {
+    const digest = underWay.get(number) ?? kinds[kind]()
     underWay.set(number, digest)
     digest.add(piece)
   },
-  result(number) {
-    const digest = underWay.get(number) ?? createDigest()
+  result(number, kind) {
+    const digest = underWay.get(number) ?? kinds[kind]()
     underWay.delete(number)
     return digest.result()
   },
 }
 
-function createDigest() {
+interface UnderWay {
+  add(piece: Uint8Array): void
+  result(): unknown
+}
+
+function createMd5(): UnderWay {
+  const hash = createHash('md5')
+  return { add: (piece) => void hash.update(piece), result: () => hash.digest('hex') }
+}
+
+function createContentDigest(): UnderWay {
   const hash = createHash('sha256')
   const sums = createBlockSums()
   return {
@@ -43,7 +58,7 @@ port.on('message', (message: Call[] | typeof end) => {
 
 function answer({ id, name, args }: Call): Answer {
   try {
-    return { id, value: calls[name]?.(...(args as [number, Uint8Array])) }
+    return { id, value: calls[name]?.(...(args as Parameters<(typeof calls)[string]>)) }
   } catch (error) {
     return { id, error: toThreadError(error) }
   }

@@ -40,6 +40,16 @@ describe('digests', () => {
     expect(await (await digests.begin()).result()).toEqual(expected(Buffer.alloc(0)))
   })
 
+  it('are MD5 where that is asked for, beside others', async () => {
+    const [content, md5] = [await digests.begin(), await digests.beginMd5()]
+    const pieces = [shared(1000, 1), new Uint8Array(1000).fill(2)]
+    for (const piece of pieces) await Promise.all([content.add(piece), md5.add(piece)])
+    const whole = Buffer.concat(pieces)
+    expect(await md5.result()).toBe(createHash('md5').update(whole).digest('hex'))
+    expect(await content.result()).toEqual(expected(whole))
+    expect(await (await digests.beginMd5()).result()).toBe(createHash('md5').digest('hex'))
+  })
+
   it('fail where the thread stops, and go on with another', async () => {
     const started = once(process, 'worker')
     const digest = await digests.begin()

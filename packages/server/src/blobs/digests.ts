@@ -14,16 +14,21 @@ export interface ContentDigests {
   readonly checksums: Uint8Array
 }
 
-export interface Digest {
-  /** Takes in what comes next, in shared memory; it may be overwritten once this resolves. */
+export interface Digest<Result = ContentDigests> {
+  /**
+   * Takes in what comes next, which may be overwritten once this resolves. What is not in shared
+   * memory is copied.
+   */
   add(piece: Uint8Array): Promise<void>
   /** To be called once, also where nobody needs the digests any more. */
-  result(): Promise<ContentDigests>
+  result(): Promise<Result>
 }
 
 export interface Digests {
   /** Of content that comes in pieces. @throws if the thread does not start. */
   begin(): Promise<Digest>
+  /** Of content that comes in pieces, in lower-case hexadecimal. @throws as `begin`. */
+  beginMd5(): Promise<Digest<string>>
   /** Ends the thread, which must have nothing left to do. */
   close(): Promise<void>
 }
@@ -48,19 +53,22 @@ export function createDigests(): Digests {
     }
   }
 
+  async function begin<Result>(kind: 'content' | 'md5'): Promise<Digest<Result>> {
+    thread ??= start()
+    const { call } = await thread
+    lastNumber += 1
+    const number = lastNumber
+    return {
+      async add(piece) {
+        await call('add', [number, kind, piece])
+      },
+      result: () => call('result', [number, kind]) as Promise<Result>,
+    }
+  }
+
   return {
-    async begin() {
-      thread ??= start()
-      const { call } = await thread
-      lastNumber += 1
-      const number = lastNumber
-      return {
-        async add(piece) {
-          await call('add', [number, piece])
-        },
-        result: () => call('result', [number]) as Promise<ContentDigests>,
-      }
-    },
+    begin: () => begin('content'),
+    beginMd5: () => begin('md5'),
     async close() {
       await (await thread)?.end()
     },

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { pieceBytes } from './blob-driver.ts'
-import type { Digests } from './digests.ts'
-import { createIntake } from './intake.ts'
+import { createIntake, type IntakeNeeds } from './intake.ts'
 import { createPieceBuffers } from './piece-buffers.ts'
 
 const noLimit = Number.MAX_SAFE_INTEGER
@@ -22,7 +21,7 @@ describe('content on its way to a driver', () => {
 
   it('waits for the thread before a buffer is filled again', async () => {
     const held: PromiseWithResolvers<void>[] = []
-    const digests: Digests = {
+    const digests: IntakeNeeds['digests'] = {
       async begin() {
         return {
           add() {
@@ -33,7 +32,6 @@ describe('content on its way to a driver', () => {
           result: async () => digestsOfNothing,
         }
       },
-      async close() {},
     }
     const buffers = createPieceBuffers()
     await using intake = createIntake(content(4 * pieceBytes), {
@@ -95,7 +93,7 @@ async function* content(bytes: number): AsyncGenerator<Uint8Array> {
 }
 
 /** Answers for the result as if nothing had failed, as the thread does. */
-function failingAt(nth: number): Digests {
+function failingAt(nth: number): IntakeNeeds['digests'] {
   return {
     async begin() {
       let calls = 0
@@ -107,6 +105,5 @@ function failingAt(nth: number): Digests {
         result: async () => digestsOfNothing,
       }
     },
-    async close() {},
   }
 }

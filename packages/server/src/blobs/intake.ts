@@ -20,7 +20,7 @@ export interface Intake extends AsyncDisposable {
 
 export interface IntakeNeeds {
   readonly maxBytes: number
-  readonly digests: Digests
+  readonly digests: Pick<Digests, 'begin'>
   readonly buffers: PieceBuffers
 }
 

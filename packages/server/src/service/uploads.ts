@@ -1,6 +1,5 @@
 /** Uploads: content that comes in parts, in any order, and becomes a file in one step. */
 
-import { createHash } from 'node:crypto'
 import type { Upload, UploadPart, UploadPartPage, UploadPurpose } from '@coffer/contract'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
@@ -136,11 +135,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
   }
 
   async function requireMd5(md5: string, parts: readonly PartRow[], bytes: number): Promise<void> {
-    const digest = createHash('md5')
-    for await (const piece of readSegments(blobs, parts, { start: 0, end: bytes })) {
-      digest.update(piece)
-    }
-    const found = digest.digest('hex')
+    const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
     if (found !== md5) throw contentMd5Differs(md5, found)
   }
 
