@@ -107,6 +107,20 @@ describe.concurrent('coffer fsck', () => {
       ['mismatching'],
     ],
     [
+      'a part of a pending Upload that is gone',
+      (store) =>
+        changeRows(
+          store,
+          `insert into uploads (id, organization_id, project_id, purpose, filename, mime_type,
+             bytes, created_at, expires_at, status)
+           select 'upload_1', organization_id, id, 'user_data', 'a', 'b', 0, 0, 4000000000, 'pending'
+           from projects limit 1;
+           insert into parts (id, upload_id, blob_id, bytes, sha256, checksums, encoding, created_at)
+           values ('part_1', 'upload_1', '${orphan}', 7, '', x'', 'binary', 0)`,
+        ),
+      ['dangling'],
+    ],
+    [
       'usage that is not the sum of the files',
       (store) => changeRows(store, 'update organizations set used_bytes = used_bytes + 1'),
       ['miscounted'],

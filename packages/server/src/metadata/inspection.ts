@@ -27,42 +27,47 @@ export async function countRows(
 }
 
 export interface HeldBlob {
-  readonly file_id: string
+  /** The id of a file, or of an Upload that has the blob as a part. */
+  readonly holder: string
   readonly blob_id: string
   readonly bytes: number
 }
 
-/** The blobs that files hold and whose ids begin with `prefix`; one may stand there more than once. */
+/** The blobs that are held and whose ids begin with `prefix`, each once. */
 export async function listHeldBlobs(
   db: Database,
   { prefix }: { prefix: string },
 ): Promise<HeldBlob[]> {
-  return db
-    .selectFrom('segments')
+  return heldBlobs(db)
     .where('blob_id', '>=', prefix)
     .where('blob_id', '<', `${prefix}~`)
-    .select(['file_id', 'blob_id', 'bytes'])
+    .select(['holder', 'blob_id', 'bytes'])
     .execute()
 }
 
 export async function isHeldBlob(db: Database, { blob_id }: { blob_id: string }): Promise<boolean> {
-  const row = await db
-    .selectFrom('segments')
+  const row = await heldBlobs(db)
     .where('blob_id', '=', blob_id)
     .select('blob_id')
     .executeTakeFirst()
   return row !== undefined
 }
 
-/** Blobs that a file holds and that the sweep may have all the same. */
+/** Blobs that are held and that the sweep may have all the same. */
 export async function listHeldLooseBlobs(
   db: Database,
-): Promise<{ file_id: string; blob_id: string }[]> {
-  return db
-    .selectFrom('loose_blobs')
-    .innerJoin('segments', 'segments.blob_id', 'loose_blobs.blob_id')
-    .select(['segments.file_id', 'segments.blob_id'])
+): Promise<{ holder: string; blob_id: string }[]> {
+  return heldBlobs(db)
+    .where('blob_id', 'in', (eb) => eb.selectFrom('loose_blobs').select('blob_id'))
+    .select(['holder', 'blob_id'])
     .execute()
+}
+
+/** By files and by parts; a blob that stands in its file more than once is there once. */
+function heldBlobs(db: Database) {
+  const bySegments = db.selectFrom('segments').select(['file_id as holder', 'blob_id', 'bytes'])
+  const byParts = db.selectFrom('parts').select(['upload_id as holder', 'blob_id', 'bytes'])
+  return db.selectFrom(bySegments.union(byParts).as('held'))
 }
 
 export interface Miscount {

@@ -124,9 +124,9 @@ async function copyBytes(live: Places, copy: Places, { signal, moved }: CopyOpti
     }
     // One file that cannot be read must not keep all others from being copied.
     const isLost = size !== undefined || (await isDangling(sourceRows.db, source, blob.blob_id))
-    if (isLost) lost.add(blob.file_id)
+    if (isLost) lost.add(blob.holder)
     else deletedMeanwhile += 1
-    dropped.push(...(await dropFile(rows.db, { id: blob.file_id })))
+    dropped.push(...(await dropFile(rows.db, { id: blob.holder })))
   }
 
   /** @returns its size, undefined if it is gone. */

@@ -155,8 +155,8 @@ async function checkRows(db: Database): Promise<Fault[]> {
   for (const { file_id, bytes, found } of await rows.listMissizedFiles(db)) {
     faults.push({ kind: 'missized', file: file_id, expected: bytes, found })
   }
-  for (const { file_id, blob_id } of await rows.listHeldLooseBlobs(db)) {
-    faults.push({ kind: 'held-and-loose', file: file_id, blob: blob_id })
+  for (const { holder, blob_id } of await rows.listHeldLooseBlobs(db)) {
+    faults.push({ kind: 'held-and-loose', file: holder, blob: blob_id })
   }
   for (const { organization_id, counted, found } of await rows.listMiscounts(db)) {
     faults.push({ kind: 'miscounted', organization: organization_id, counted, found })
@@ -213,14 +213,14 @@ function isBlobId(name: string, prefix: string): boolean {
 async function lookAgain(
   db: Database,
   bytes: DiskReader,
-  { file_id, blob_id, bytes: expected }: rows.HeldBlob,
+  { holder, blob_id, bytes: expected }: rows.HeldBlob,
 ): Promise<Fault | undefined> {
   if (!(await rows.isHeldBlob(db, { blob_id }))) return undefined
   const found = await bytes.size(blob_id)
   if (found === expected || !(await rows.isHeldBlob(db, { blob_id }))) return undefined
   return found === undefined
-    ? { kind: 'dangling', file: file_id, blob: blob_id }
-    : { kind: 'mismatching', file: file_id, blob: blob_id, expected, found }
+    ? { kind: 'dangling', file: holder, blob: blob_id }
+    : { kind: 'mismatching', file: holder, blob: blob_id, expected, found }
 }
 
 /** The bytes, all rows, the bytes: no row knew them while they were there. */

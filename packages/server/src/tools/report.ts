@@ -6,6 +6,7 @@ export interface MarkFault {
   readonly message: string
 }
 
+/** `file` is the id of the file, or of the pending Upload that holds the blob as a part. */
 export type Fault =
   | MarkFault
   /** A database is not whole, or could not be read to its end. */

@@ -82,14 +82,14 @@ async function copyAll(
   using source = openDiskReader(from.blobs)
   let copied = 0
 
-  async function copyOne({ file_id, blob_id, bytes }: HeldBlob): Promise<void> {
+  async function copyOne({ holder, blob_id, bytes }: HeldBlob): Promise<void> {
     signal.throwIfAborted()
     const small = source.findSmall(blob_id)
     const size =
       small?.length ??
       (await copyIfThere(blobPath(from.blobs, blob_id), blobPath(to.blobs, blob_id)))
     if (size !== bytes) {
-      throw new Error(`The backup is damaged: it lacks bytes of ${file_id}. Take another one.`)
+      throw new Error(`The backup is damaged: it lacks bytes of ${holder}. Take another one.`)
     }
     copied += bytes
     moved?.(copied, total)
