@@ -15,6 +15,8 @@ export const limits = {
   uploadBytes: 8 * 1024 * MiB,
   /** One part of an Upload. */
   partBytes: 64 * MiB,
+  /** Of one Upload; the vendor documents no limit, and its largest needs 128. */
+  uploadParts: 32_768,
   /** From the creation of an Upload until it expires. */
   uploadSeconds: 3_600,
   /** Parts on one page of a list. */

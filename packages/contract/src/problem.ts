@@ -48,6 +48,7 @@ export const problems = {
   upload_not_pending: refusal(400),
   part_too_large: refusal(413),
   part_beyond_upload: refusal(400),
+  parts_too_many: refusal(400),
   part_damaged: refusal(400),
   part_unknown: refusal(400, 'invalid_value'),
   parts_missized: refusal(400),

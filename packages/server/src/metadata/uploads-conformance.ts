@@ -34,7 +34,8 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
     async function add(part: string, bytes = 10, { time = now, offset }: Place = {}) {
       const blob_id = `${id}-${part}`
       await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
-      return store.addPart({ project_id, id, part: newPart(blob_id, bytes), offset, now: time })
+      const row = newPart(blob_id, bytes)
+      return store.addPart({ project_id, id, part: row, offset, most_parts, now: time })
     }
     const complete = (...parts: string[]) =>
       store.completeUpload({
@@ -56,6 +57,14 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       expect(await store.cancelUpload({ project_id: 'proj_other', id, now })).toBe(undefined)
     })
 
+    it('have only so many parts', async () => {
+      await begin()
+      for (const part of ['a', 'b', 'c', 'd', 'e']) {
+        expect(await add(part, 1)).toEqual({ outcome: 'added' })
+      }
+      expect(await add('f', 1)).toEqual({ outcome: 'too-many-parts' })
+    })
+
     it('grow at an offset, by parts that may be the same', async () => {
       await begin()
       const arrived = () => store.findArrivedBytes({ project_id, id })
@@ -65,7 +74,7 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
         const blob_id = `${id}-at-${offset}`
         await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
         const part = { ...newPart(blob_id, 4), sha256: 'the same' }
-        expect(await store.addPart({ project_id, id, part, offset, now })).toEqual({
+        expect(await store.addPart({ project_id, id, part, offset, most_parts, now })).toEqual({
           outcome: 'added',
         })
       }
@@ -108,7 +117,7 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
     it('take no part whose blob was swept', async () => {
       await begin()
       const part = newPart(`${id}-a`, 10)
-      expect(await store.addPart({ project_id, id, part, now })).toBe('blob-swept')
+      expect(await store.addPart({ project_id, id, part, most_parts, now })).toBe('blob-swept')
       expect(await store.listParts({ project_id, id })).toEqual([])
     })
 
@@ -118,7 +127,7 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       const blob_id = `${id}-again`
       await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
       const part = { ...newPart(blob_id, 10), sha256: newPart(`${id}-a`, 10).sha256 }
-      expect(await store.addPart({ project_id, id, part, now })).toEqual({
+      expect(await store.addPart({ project_id, id, part, most_parts, now })).toEqual({
         ...{ outcome: 'known', id: `${id}-a`, created_at: now },
       })
       expect(await store.takeLooseBlob({ blob_id })).toBe(true)
@@ -212,6 +221,7 @@ interface Place {
 
 const owner = { organization_id: 'org-1', project_id: 'proj_1' }
 const { project_id } = owner
+const most_parts = 5
 const now = 1_700_000_000
 const file = { sha256: '', encoding: 'binary' as const, created_at: now, expires_at: null }
 

@@ -143,16 +143,22 @@ export async function findArrivedBytes(
   { project_id, id }: OneUpload,
 ): Promise<number> {
   const upload = await findUpload(db, { project_id, id })
-  return upload === undefined ? 0 : sumParts(db, id)
+  return upload === undefined ? 0 : (await sumParts(db, id)).bytes
 }
 
-async function sumParts(db: Database, upload_id: string): Promise<number> {
-  const { bytes } = await db
+async function sumParts(
+  db: Database,
+  upload_id: string,
+): Promise<{ count: number; bytes: number }> {
+  const { count, bytes } = await db
     .selectFrom('parts')
     .where('upload_id', '=', upload_id)
-    .select(({ fn }) => fn.sum<number | null>('bytes').as('bytes'))
+    .select(({ fn }) => [
+      fn.countAll<number>().as('count'),
+      fn.sum<number | null>('bytes').as('bytes'),
+    ])
     .executeTakeFirstOrThrow()
-  return bytes ?? 0
+  return { count, bytes: bytes ?? 0 }
 }
 
 export async function hasPart(
@@ -177,19 +183,21 @@ export async function hasPart(
 export type AddPartOutcome =
   | { readonly outcome: 'added' }
   | { readonly outcome: 'known'; readonly id: string; readonly created_at: number }
-  | { readonly outcome: 'not-pending' | 'too-many-bytes' | 'elsewhere' }
+  | { readonly outcome: 'not-pending' | 'too-many-bytes' | 'too-many-parts' | 'elsewhere' }
 
 export interface AddPart extends OneUpload {
   readonly part: Omit<PartRow, 'sequence'>
   /** How many bytes have come before: where others have, the part is not added; it is never known. */
   readonly offset?: number | undefined
+  /** Of one Upload. */
+  readonly most_parts: number
   readonly now: number
 }
 
-/** Adds a part to a pending Upload, whose parts together never have more bytes than it has. */
+/** Adds a part to a pending Upload, whose parts never have more bytes than it, nor are too many. */
 export async function addPart(
   db: Database,
-  { project_id, id, part, offset, now }: AddPart,
+  { project_id, id, part, offset, most_parts, now }: AddPart,
 ): Promise<AddPartOutcome | 'blob-swept'> {
   const upload = await pendingUploads(db, now)
     .where('project_id', '=', project_id)
@@ -208,8 +216,9 @@ export async function addPart(
     if (known !== undefined) return { outcome: 'known', ...known }
   }
   const arrived = await sumParts(db, id)
-  if (offset !== undefined && offset !== arrived) return { outcome: 'elsewhere' }
-  if (arrived + part.bytes > upload.bytes) return { outcome: 'too-many-bytes' }
+  if (offset !== undefined && offset !== arrived.bytes) return { outcome: 'elsewhere' }
+  if (arrived.bytes + part.bytes > upload.bytes) return { outcome: 'too-many-bytes' }
+  if (arrived.count >= most_parts) return { outcome: 'too-many-parts' }
   const held = await holdBlob(db, part)
   if (held.numAffectedRows === 0n) throw new Refusal('blob-swept')
   await db

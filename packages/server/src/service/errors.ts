@@ -327,6 +327,13 @@ export function tusVersionUnsupported(): ServiceError {
   )
 }
 
+export function partsTooMany(): ServiceError {
+  return new ServiceError(
+    'parts_too_many',
+    `An Upload may have at most ${limits.uploadParts} parts. Please send larger ones.`,
+  )
+}
+
 export function partUnknown(id: string, param: 'part_ids' | 'after' = 'part_ids'): ServiceError {
   return new ServiceError('part_unknown', `No such Part of this Upload: '${id}'.`, { param })
 }

@@ -1,6 +1,12 @@
 /** Uploads: content that comes in parts, in any order, and becomes a file in one step. */
 
-import type { Upload, UploadPart, UploadPartPage, UploadPurpose } from '@coffer/contract'
+import {
+  limits,
+  type Upload,
+  type UploadPart,
+  type UploadPartPage,
+  type UploadPurpose,
+} from '@coffer/contract'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
@@ -13,6 +19,7 @@ import {
   partBeyondUpload,
   partDamaged,
   partsMissized,
+  partsTooMany,
   partTooLarge,
   partUnknown,
   quotaExceeded,
@@ -152,7 +159,8 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       ...{ encoding: writeEdges(edges), created_at: now },
     }
     const { project_id } = caller
-    const outcome = await metadata.addPart({ project_id, id, part, offset, now })
+    const most_parts = limits.uploadParts
+    const outcome = await metadata.addPart({ project_id, id, part, offset, most_parts, now })
     if (outcome === 'blob-swept') throw uploadTooSlow()
     switch (outcome.outcome) {
       case 'added':
@@ -162,6 +170,8 @@ export function createUploads(needs: UploadsNeeds): Uploads {
         return toPart(id, { ...part, id: outcome.id, created_at: outcome.created_at })
       case 'too-many-bytes':
         throw partBeyondUpload((await find(caller, id)).bytes)
+      case 'too-many-parts':
+        throw partsTooMany()
       case 'elsewhere':
         throw offsetDiffers(offset ?? 0)
       case 'not-pending':
