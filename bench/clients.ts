@@ -29,6 +29,11 @@ export function curlAsk(port: number, path: string, ...args: readonly string[]):
   return ['-H', authorization, ...args, `http://127.0.0.1:${port}/v1/files${path}`]
 }
 
+/** The same below `/v1/uploads`. */
+export function curlAskUploads(port: number, path: string, ...args: readonly string[]): string[] {
+  return ['-H', authorization, ...args, `http://127.0.0.1:${port}/v1/uploads${path}`]
+}
+
 export async function runLoad(load: Load): Promise<LoadResult> {
   const program = join(import.meta.dirname, 'load.ts')
   const child = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] })
@@ -45,19 +50,38 @@ export function cofferHead(line: string, headers: readonly string[] = []): strin
 }
 
 const boundary = 'coffer-bench'
+const formEnd = `\r\n--${boundary}--\r\n`
 
 /** A form with one file, as the head and the body of a request to Coffer. */
 export function uploadOf(content: Buffer): { head: string; body: string } {
-  const part = (header: string) => `--${boundary}\r\ncontent-disposition: form-data; ${header}`
   const body = Buffer.concat([
-    Buffer.from(`${part('name="purpose"')}\r\n\r\nuser_data\r\n`),
-    Buffer.from(`${part('name="file"; filename="file.bin"')}\r\n\r\n`),
+    Buffer.from(`${formPart('name="purpose"')}user_data\r\n`),
+    Buffer.from(formPart('name="file"; filename="file.bin"')),
     content,
-    Buffer.from(`\r\n--${boundary}--\r\n`),
+    Buffer.from(formEnd),
   ])
-  const headers = [
-    `Content-Type: multipart/form-data; boundary=${boundary}`,
-    `Content-Length: ${body.length}`,
-  ]
-  return { head: cofferHead('POST /v1/files', headers), body: body.toString('base64') }
+  const head = cofferHead('POST /v1/files', formHeaders(body.length))
+  return { head, body: body.toString('base64') }
+}
+
+/**
+ * A form with a part of an Upload, for `runLoad`.
+ *
+ * @param begins what its bytes begin with. @param bytes how many random ones follow.
+ */
+export function partOf(id: string, begins: string, bytes: number): { head: string; body: string } {
+  const begin = formPart('name="data"; filename="part.bin"') + begins
+  const headers = formHeaders(begin.length + bytes + formEnd.length)
+  const head = cofferHead(`POST /v1/uploads/${id}/parts`, headers)
+  // A load makes line ends of its own.
+  return { head: head + begin.replaceAll('\r', ''), body: btoa(formEnd) }
+}
+
+function formPart(disposition: string): string {
+  return `--${boundary}\r\ncontent-disposition: form-data; ${disposition}\r\n\r\n`
+}
+
+function formHeaders(bytes: number): string[] {
+  const type = `Content-Type: multipart/form-data; boundary=${boundary}`
+  return [type, `Content-Length: ${bytes}`]
 }

@@ -4,7 +4,8 @@
  * prints a `LoadResult`.
  */
 
-import { connect } from 'node:net'
+import { randomFillSync } from 'node:crypto'
+import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 
 export interface Load {
@@ -14,7 +15,9 @@ export interface Load {
   readonly heads: readonly string[]
   /** How often all heads are gone through. */
   readonly rounds: number
-  /** Follows each head, in Base64. */
+  /** So many random bytes follow each head, in all requests the same; none by default. */
+  readonly randomBytes?: number
+  /** Follows each head and what is random, in Base64. */
   readonly body: string
   /** What every answer must begin with, such as `HTTP/1.1 200`. */
   readonly expected: string
@@ -29,13 +32,17 @@ export interface LoadResult {
 
 const load: Load = JSON.parse(await text(process.stdin))
 const body = Buffer.from(load.body, 'base64')
+const random = randomFillSync(Buffer.allocUnsafe(load.randomBytes ?? 0))
 const total = load.heads.length * load.rounds
 const times: number[] = []
 let next = 0
 
-function requestOf(number: number): Buffer {
-  const head = (load.heads[number % load.heads.length] ?? '').replaceAll('{n}', String(number))
-  return Buffer.concat([Buffer.from(head.replaceAll('\n', '\r\n')), body])
+function send(socket: Socket, number: number): void {
+  const text = (load.heads[number % load.heads.length] ?? '').replaceAll('{n}', String(number))
+  const head = Buffer.from(text.replaceAll('\n', '\r\n'))
+  // What is small goes out at once, and what is large is not copied.
+  if (random.length === 0) socket.write(Buffer.concat([head, body]))
+  else for (const piece of [head, random, body]) socket.write(piece)
 }
 
 function work(): Promise<void> {
@@ -55,7 +62,7 @@ function work(): Promise<void> {
     asked = performance.now()
     left = undefined
     received = ''
-    socket.write(requestOf(next))
+    send(socket, next)
     next += 1
   }
 

@@ -21,6 +21,7 @@ import { measureFloors } from './works/floors.ts'
 import { measureLargeFiles } from './works/large-files.ts'
 import { measureManyFiles } from './works/many-files.ts'
 import { measureSmallFiles } from './works/small-files.ts'
+import { measureUploads } from './works/uploads.ts'
 
 const disk = tmpdir()
 const memory = '/dev/shm'
@@ -37,6 +38,7 @@ const works: Record<string, () => Promise<Row[]>> = {
   disk: () => measureLargeFiles({ name: 'on disk', folder: disk, upload: 1, download: 1.1 }),
   'busy-server': () => measureBusyServer(disk),
   floors: () => measureFloors(disk, memory),
+  uploads: () => measureUploads(disk),
 }
 
 const { values, positionals } = parseArgs({
@@ -94,7 +96,7 @@ function pageOf(rows: readonly Row[]): string {
   ]
   return (
     '# Results\n\n' +
-    'Written by `npm run bench`: medians of five runs in turn (A B A B …), the ratio first to second. ' +
+    'Written by `npm run bench`: medians of five runs in turn (A B A B …), of three for 8 GiB, the ratio first to second. ' +
     'Processor seconds and the peak of resident memory are those of Coffer, for one run.\n\n' +
     `${facts.join(', ')}.\n\n![How far each figure is from its goal](chart.svg)\n\n${formatRows(rows)}\n` +
     readFileSync(join(import.meta.dirname, 'where-time-goes.md'), 'utf8')
