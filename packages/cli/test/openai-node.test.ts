@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -212,6 +213,148 @@ describe("the official Node package's list", () => {
     }
     expect(deleted).toEqual(idsOf(created).reverse())
     expect(await client.files.list()).toMatchObject({ data: [], has_more: false })
+  })
+})
+
+describe("the official Node package's uploads", () => {
+  let coffer: Coffer
+  let client: OpenAI
+  beforeAll(async () => {
+    coffer = await startCoffer({ env: { COFFER_MAX_PART_BYTES: `${64 * KiB}` } })
+    client = clientOf(coffer)
+  })
+  afterAll(async () => {
+    await coffer?.[Symbol.asyncDispose]()
+  })
+
+  const begin = (bytes: number) =>
+    client.uploads.create({
+      bytes,
+      filename: '文 書.bin',
+      mime_type: 'application/octet-stream',
+      purpose: 'user_data',
+    })
+
+  async function send(id: string, part: Uint8Array<ArrayBuffer>): Promise<string> {
+    const data = await toFile(part, 'part')
+    const sent = await client.uploads.parts.create(id, { data })
+    expect(sent).toMatchObject({ object: 'upload.part', upload_id: id })
+    return sent.id
+  }
+
+  const md5Of = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex')
+
+  async function expectContent(file: FileObject | null | undefined, expected: Buffer) {
+    const answer = await client.files.content(file?.id ?? '')
+    expect(Buffer.from(await answer.arrayBuffer()).equals(expected)).toBe(true)
+  }
+
+  /** What an operation throws, which must be a refusal. */
+  async function refusalOf(operation: () => Promise<unknown>): Promise<unknown> {
+    const error: unknown = await operation().then(
+      () => expect.fail('it succeeds'),
+      (thrown: unknown) => thrown,
+    )
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    return error
+  }
+
+  it('become a file of parts that came side by side and in any order', async () => {
+    const contents = [64 * KiB, 1, 40 * KiB, 16 * KiB, 64 * KiB, 7].map((size) => randomBytes(size))
+    const whole = Buffer.concat(contents)
+    const upload = await begin(whole.length)
+    expect(upload).toMatchObject({ object: 'upload', status: 'pending', bytes: whole.length })
+    const last = await send(upload.id, contents.at(-1) ?? Buffer.alloc(0))
+    const others = await Promise.all(
+      contents
+        .slice(0, -1)
+        .reverse()
+        .map((part) => send(upload.id, part)),
+    )
+    const part_ids = [...others.reverse(), last]
+
+    const md5 = md5Of(whole)
+    const completed = await client.uploads.complete(upload.id, { part_ids, md5 })
+    const file = { object: 'file', filename: '文 書.bin', bytes: whole.length }
+    expect(completed).toMatchObject({ id: upload.id, status: 'completed', file })
+    await expectContent(completed.file, whole)
+    expect(await client.files.retrieve(completed.file?.id ?? '')).toEqual(completed.file)
+  })
+
+  it('take a part from a stream whose size nobody told', async () => {
+    const part = randomBytes(60 * KiB)
+    const { id } = await begin(part.length)
+    const data = await toFile(new Response(streamOf(inPieces(part))), 'part')
+    const sent = await client.uploads.parts.create(id, { data })
+    const { file } = await client.uploads.complete(id, { part_ids: [sent.id] })
+    await expectContent(file, part)
+  })
+
+  it('are cancelled, and take nothing more', async () => {
+    const { id } = await begin(3)
+    const part = await send(id, Buffer.from('abc'))
+    expect(await client.uploads.cancel(id)).toMatchObject({ id, status: 'cancelled', file: null })
+    for (const operation of [
+      () => send(id, Buffer.from('abc')),
+      () => client.uploads.complete(id, { part_ids: [part] }),
+      () => client.uploads.cancel(id),
+    ]) {
+      expect(await refusalOf(operation)).toMatchObject({
+        message: `400 Upload ${id} is cancelled.`,
+        param: 'upload_id',
+      })
+    }
+  })
+
+  it('are not completed of other bytes than were meant, and can be tried again', async () => {
+    const { id } = await begin(6)
+    const [first, second] = [await send(id, Buffer.from('abc')), await send(id, Buffer.from('def'))]
+    const complete = (part_ids: string[], md5?: string) =>
+      client.uploads.complete(id, { part_ids, ...(md5 !== undefined && { md5 }) })
+    const md5 = md5Of(Buffer.from('abcdef'))
+    expect(await refusalOf(() => complete([second, first], md5))).toMatchObject({
+      message: expect.stringContaining(`not ${md5}.`),
+      param: 'md5',
+    })
+    expect(await refusalOf(() => complete([first]))).toMatchObject({
+      message: '400 The parts have 3 bytes together, and 6 were declared for the Upload.',
+      param: 'part_ids',
+    })
+    expect(await refusalOf(() => complete([first, 'part_none']))).toMatchObject({
+      message: "400 No such Part of this Upload: 'part_none'.",
+      param: 'part_ids',
+    })
+    await expectContent((await complete([first, second], md5)).file, Buffer.from('abcdef'))
+  })
+
+  it('refuse a part that is too large, or too large for them', async () => {
+    const { id } = await begin(64 * KiB + 2)
+    const error = send(id, Buffer.alloc(64 * KiB + 1))
+    await expect(error).rejects.toMatchObject({
+      status: 413,
+      message: expect.stringContaining('at most 65536 bytes'),
+      param: 'data',
+    })
+    await send(id, randomBytes(64 * KiB))
+    expect(await refusalOf(() => send(id, Buffer.from('abc')))).toMatchObject({
+      message: expect.stringContaining('more bytes than the 65538 that were declared'),
+      param: 'data',
+    })
+  })
+
+  it('are not found if they never were', async () => {
+    const data = await aFile()
+    for (const operation of [
+      () => client.uploads.parts.create('upload_none', { data }),
+      () => client.uploads.complete('upload_none', { part_ids: [] }),
+      () => client.uploads.cancel('upload_none'),
+    ]) {
+      await expect(operation()).rejects.toMatchObject({
+        status: 404,
+        message: '404 No such Upload object: upload_none',
+        param: 'upload_id',
+      })
+    }
   })
 })
 
