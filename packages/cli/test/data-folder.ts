@@ -15,10 +15,14 @@ export function findBlob(folder: string, file: string): string {
   return join(folder, 'blobs', blob_id.slice(0, 2), blob_id)
 }
 
-/** Blobs that files hold, and blobs that none does. */
-export function listRows(folder: string): { held: string[]; loose: string[] } {
+/** Blobs that files hold, those that parts of Uploads hold, and those that neither does. */
+export function listRows(folder: string): { held: string[]; parts: string[]; loose: string[] } {
   using database = openRows(folder)
-  return { held: listIds(database, 'segments'), loose: listIds(database, 'loose_blobs') }
+  return {
+    held: listIds(database, 'segments'),
+    parts: listIds(database, 'parts'),
+    loose: listIds(database, 'loose_blobs'),
+  }
 }
 
 /** The blobs on the disk, in order, and the drafts of those that are being written. */
@@ -42,7 +46,7 @@ function listSmallBlobs(root: string): string[] {
 
 function listIds(
   database: DatabaseSync,
-  table: 'segments' | 'loose_blobs' | 'blobs',
+  table: 'segments' | 'parts' | 'loose_blobs' | 'blobs',
   column: 'blob_id' | 'id' = 'blob_id',
 ): string[] {
   const rows = database.prepare(`select ${column} as blob_id from ${table} order by 1`).all()

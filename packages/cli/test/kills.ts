@@ -65,7 +65,7 @@ export async function killUnderLoad(
   return { stored: known.stored.size + deleted, deleted, interrupted, drafts, starts }
 }
 
-async function expectNoFaults(folder: string): Promise<void> {
+export async function expectNoFaults(folder: string): Promise<void> {
   const { code, stdout, stderr } = await runFake(['fsck', '--data', folder])
   expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' })
   expect(stdout).toContain('; 0 orphans, 0 B, of which 0 quarantined; 0 faults')
