@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { renameSync, rmSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,6 +19,7 @@ import {
 } from './made-store.ts'
 import { type Coffer, makeFolder, startCoffer } from './start-coffer.ts'
 import { startSteadyLoad } from './steady-load.ts'
+import { uploadClientOf } from './upload-client.ts'
 
 let made: MadeStore
 beforeAll(async () => {
@@ -122,6 +124,48 @@ describe.concurrent('coffer backup, then coffer restore', () => {
     const { held } = listRows(backup)
     expect(held).toHaveLength(5)
     expect((await listDisk(backup)).blobs).toEqual(held)
+  })
+})
+
+describe.concurrent('coffer backup, then coffer restore, of Uploads', () => {
+  const KiB = 1024
+  const quota = 4 * KiB * KiB
+  const env = { COFFER_ORGANIZATION_QUOTA_BYTES: String(quota) }
+  // Two in the database of small blobs, three in files of their own, one of several blocks.
+  const contents = [20 * KiB, 1, 600 * KiB, 16 * KiB, 17 * KiB].map((bytes) => randomBytes(bytes))
+
+  it('keeps a file of many parts, across every seam', async () => {
+    await using folder = await makeFolder()
+    await using source = await startCoffer()
+    const file = await createInParts(source, contents)
+    const data = await backUpAndRestore(source.folder, folder.path)
+    await using target = await startCoffer({ folder: data })
+    await expectEveryRange(target, file, contents)
+  })
+
+  it('has nothing of those that are pending, nor of what they have used', async () => {
+    await using folder = await makeFolder()
+    await using source = await startCoffer({ env })
+    const file = await createInParts(source, contents.slice(0, 2))
+    const client = uploadClientOf(source)
+    const pending = await client.begin(quota / 2)
+    for (const content of contents) await client.send(pending, content)
+    const untouched = await client.begin(100)
+    const { id: cancelled } = await client.retrieve(await client.begin(100))
+    await source.fetch(`/v1/uploads/${cancelled}/cancel`, { method: 'POST' })
+
+    const data = await backUpAndRestore(source.folder, folder.path)
+    expect(listRows(data)).toMatchObject({ parts: [], loose: [] })
+    expect((await listDisk(data)).blobs).toEqual(listRows(data).held)
+    await using target = await startCoffer({ folder: data, env })
+    for (const id of [pending, untouched, cancelled]) {
+      expect((await target.fetch(`/v1/uploads/${id}`)).status).toBe(404)
+    }
+    // All that the file leaves of the quota is there to be used, and not a byte more.
+    const room = quota - file.bytes
+    expect((await target.upload(new Uint8Array(room + 1))).status).toBe(400)
+    expect((await target.upload(new Uint8Array(room))).status).toBe(200)
+    expect(await client.parts(pending)).toHaveLength(contents.length)
   })
 })
 
@@ -265,6 +309,45 @@ describe.concurrent('coffer restore', () => {
     expect(await readSum(server, id)).toBe(sha256(await readFile(findBlob(made.path, id))))
   })
 })
+
+/** @returns the data folder that was restored, which has no faults. */
+async function backUpAndRestore(source: string, folder: string): Promise<string> {
+  const [backup, data] = [join(folder, 'backup'), join(folder, 'data')]
+  const done = { code: 0, stderr: '' }
+  expect(await coffer('backup', '--data', source, '--to', backup)).toMatchObject(done)
+  expect(await coffer('restore', '--from', backup, '--data', data)).toMatchObject(done)
+  expect(await runFake(['fsck', '--data', data])).toMatchObject(done)
+  return data
+}
+
+async function createInParts(server: Coffer, contents: readonly Buffer<ArrayBuffer>[]) {
+  const client = uploadClientOf(server)
+  const id = await client.begin(Buffer.concat(contents).length)
+  const parts = await Promise.all(contents.map((content) => client.send(id, content)))
+  return client.complete(
+    id,
+    parts.map((part) => part.id),
+  )
+}
+
+/** Asks for the whole file, and for the bytes around every seam of its parts. */
+async function expectEveryRange(
+  server: Coffer,
+  { id }: { id: string },
+  contents: readonly Buffer[],
+): Promise<void> {
+  const whole = Buffer.concat(contents)
+  expect((await uploadClientOf(server).download(id)).equals(whole)).toBe(true)
+  let seam = 0
+  for (const { length } of contents.slice(0, -1)) {
+    seam += length
+    const [start, end] = [seam - 1, seam + 1]
+    const headers = { range: `bytes=${start}-${end}` }
+    const answer = await server.fetch(`/v1/files/${id}/content`, { headers })
+    expect(answer.status).toBe(206)
+    expect(Buffer.from(await answer.arrayBuffer())).toEqual(whole.subarray(start, end + 1))
+  }
+}
 
 function placesOf({ path }: MadeStore) {
   return { database: join(path, 'coffer.db'), blobs: join(path, 'blobs') }
