@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { describe, expect, it } from 'vitest'
+import { type BlobStore, createBlobStore } from '../blobs/blob-store.ts'
+import { createMemoryDriver } from '../blobs/memory.ts'
+import { openSqliteStore } from '../metadata/sqlite.ts'
+import { createFiles } from './files.ts'
+import { createIds } from './ids.ts'
+import { createRemoval } from './removal.ts'
+import { createStaging, type StagedContent } from './staging.ts'
+import { createUploads } from './uploads.ts'
+
+const MiB = 1024 * 1024
+const GiB = 1024 * MiB
+const start = 1_700_000_000
+
+describe('the completion of an Upload of 128 parts', () => {
+  it('reads no byte, however many were declared: the bytes need not even be there', async () => {
+    await using coffer = await openCoffer()
+    const id = await coffer.begin(8 * GiB)
+    const part_ids: string[] = []
+    for (let at = 0; at < 128; at += 1) {
+      part_ids.push(await coffer.add(id, await coffer.pretend(64 * MiB, at)))
+    }
+    const { status, file } = await coffer.complete(id, part_ids)
+    expect({ status, bytes: file?.bytes }).toEqual({ status: 'completed', bytes: 8 * GiB })
+    expect(coffer.reads).toEqual([])
+  })
+
+  it('reads none of bytes that are there', async () => {
+    await using coffer = await openCoffer()
+    const { id, part_ids } = await coffer.addSmallParts()
+    await coffer.complete(id, part_ids)
+    expect(coffer.reads).toEqual([])
+  })
+
+  it('reads all of them once where it has an MD5 to hold them against', async () => {
+    await using coffer = await openCoffer()
+    const { id, part_ids, blobs, whole } = await coffer.addSmallParts()
+    const wrong = coffer.complete(id, part_ids, createHash('md5').update('other').digest('hex'))
+    await expect(wrong).rejects.toMatchObject({ code: 'content_md5_differs' })
+    expect(coffer.reads).toEqual(blobs)
+
+    coffer.reads.length = 0
+    await coffer.complete(id, part_ids, createHash('md5').update(whole).digest('hex'))
+    expect(coffer.reads).toEqual(blobs)
+  })
+})
+
+/** The parts of a Coffer that an Upload passes through, over stores in memory. */
+async function openCoffer() {
+  const metadata = await openSqliteStore(':memory:')
+  const clock = { now: () => start }
+  const ids = createIds(countingBytes())
+  const caller = await metadata.ensureOwner({
+    organization_id: ids.organization(),
+    project_id: ids.project(),
+    now: start,
+  })
+  const { blobs, reads } = watchReads(createBlobStore(createMemoryDriver()))
+  const log = { info() {}, warn() {}, error() {} }
+  const removal = createRemoval({ metadata, blobs, log, measures: { add() {} } })
+  const blobIds = {
+    async next() {
+      const id = ids.blob()
+      await metadata.addLooseBlobs({ blob_ids: [id], sweep_after: start + 3600 })
+      return id
+    },
+  }
+  const staging = createStaging({ blobs, blobIds, removal })
+  const settings = {
+    profile: 'open',
+    maxFileBytes: GiB,
+    maxPartBytes: 64 * MiB,
+    uploadSeconds: 3600,
+    organizationQuotaBytes: 10 * GiB,
+  } as const
+  const binding = { isRestored: () => false, async advance() {}, async check() {} }
+  const needs = { metadata, blobs, staging, removal, clock, ids, settings }
+  const files = createFiles({ ...needs, binding, log, measures: { add() {} } })
+  const uploads = createUploads({ ...needs, files })
+
+  async function begin(bytes: number): Promise<string> {
+    const about = { filename: 'a.bin', purpose: 'user_data', mimeType: '' } as const
+    return (await uploads.create(caller, { ...about, bytes, expiresAfter: undefined })).id
+  }
+
+  async function add(id: string, content: StagedContent): Promise<string> {
+    return (await uploads.addPart(caller, id, content, undefined)).id
+  }
+
+  return {
+    reads,
+    begin,
+    add,
+    /** As if so many bytes had been written, for a part that is like no other. */
+    async pretend(bytes: number, number: number): Promise<StagedContent> {
+      return {
+        blob_id: await blobIds.next(),
+        bytes,
+        sha256: createHash('sha256').update(`${number}`).digest('hex'),
+        checksums: new Uint8Array(),
+        encoding: 'binary',
+        edges: 'binary',
+        keep() {},
+        async [Symbol.asyncDispose]() {},
+      }
+    },
+    /** 128 parts of some bytes each, in an Upload of their own. */
+    async addSmallParts() {
+      const contents = Array.from({ length: 128 }, (_, at) => Buffer.from(`part ${at}; `))
+      const whole = Buffer.concat(contents)
+      const id = await begin(whole.length)
+      const part_ids: string[] = []
+      const held: string[] = []
+      for (const content of contents) {
+        const staged = await uploads.stage(caller, id, Readable.from([content]))
+        held.push(staged.blob_id)
+        part_ids.push(await add(id, staged))
+      }
+      return { id, part_ids, blobs: held, whole }
+    },
+    complete: (id: string, partIds: string[], md5?: string) =>
+      uploads.complete(caller, id, { partIds, md5 }),
+    [Symbol.asyncDispose]: () => metadata.close(),
+  }
+}
+
+/** Tells which blobs were read, in their order. */
+function watchReads(store: BlobStore): { blobs: BlobStore; reads: string[] } {
+  const reads: string[] = []
+  const blobs: BlobStore = {
+    ...store,
+    read(blob, range) {
+      reads.push(blob.id)
+      return store.read(blob, range)
+    },
+  }
+  return { blobs, reads }
+}
+
+/** Bytes that count, in place of random ones. */
+function countingBytes(): (bytes: number) => Buffer {
+  let count = 0
+  return (bytes) => {
+    count += 1
+    const counted = Buffer.alloc(bytes)
+    counted.writeUInt32BE(count, bytes - 4)
+    return counted
+  }
+}
