@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { FilePage } from '@coffer/contract'
+import { FilePage, Upload, UploadPart, UploadPartPage } from '@coffer/contract'
 import fc from 'fast-check'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -20,9 +20,9 @@ const server = await startServer()
 unsubscribe('fastify.initialization', collectRoutes)
 afterAll(() => server[Symbol.asyncDispose]())
 
-/** An id that is no file's, in the form of one that is. */
-function neverId(): string {
-  return `file-${randomBytes(11).toString('hex').replaceAll('0', 'z')}`
+/** An id that is nothing's, in the form of one that is. */
+function neverId(prefix: 'file-' | 'upload_' | 'part_' = 'file-'): string {
+  return `${prefix}${randomBytes(11).toString('hex').replaceAll('0', 'z')}`
 }
 
 interface Answer {
@@ -39,8 +39,9 @@ async function ask(
   method: string,
   path: string,
   headers: Record<string, string> = {},
+  body?: BodyInit,
 ): Promise<Answer> {
-  return read(await client.fetch(path, { method, headers }))
+  return read(await client.fetch(path, { method, headers, ...(body !== undefined && { body }) }))
 }
 
 async function read(response: Response): Promise<Answer> {
@@ -123,6 +124,199 @@ interface Question {
 function masked({ text }: Answer, id: string): string {
   return text.replaceAll(id, 'ID').replace(perAnswer, '')
 }
+
+const json = { 'content-type': 'application/json' }
+const tus = { 'tus-resumable': '1.0.0' }
+const tusBody = { ...tus, 'content-type': 'application/offset+octet-stream' }
+
+function uploadPath(id: string): string {
+  return `/v1/uploads/${id}`
+}
+
+/** What a question knows of the Upload that it is about. */
+interface PartIds {
+  readonly part_ids: readonly string[]
+}
+
+interface UploadQuestion extends Omit<Question, 'headers'> {
+  readonly title: string
+  readonly headers?: Record<string, string>
+  readonly body?: (upload: PartIds) => BodyInit
+  /** 404 if nothing is said. */
+  readonly status?: number
+}
+
+/** All that can be asked about the id of an Upload, by both roads. */
+const uploadQuestions: UploadQuestion[] = [
+  { title: 'GET', method: 'GET', path: uploadPath },
+  { title: 'HEAD', method: 'HEAD', path: uploadPath },
+  { title: 'GET of the parts', method: 'GET', path: (id) => `${uploadPath(id)}/parts` },
+  { title: 'HEAD of the parts', method: 'HEAD', path: (id) => `${uploadPath(id)}/parts` },
+  {
+    title: 'the page behind a part that never was',
+    method: 'GET',
+    path: (id) => `${uploadPath(id)}/parts?limit=1&after=part_none`,
+  },
+  {
+    title: 'another part',
+    method: 'POST',
+    path: (id) => `${uploadPath(id)}/parts`,
+    body: () => partForm('more'),
+  },
+  {
+    title: 'a part that it has',
+    method: 'POST',
+    path: (id) => `${uploadPath(id)}/parts`,
+    body: () => partForm('abc'),
+  },
+  {
+    title: 'a part larger than it',
+    method: 'POST',
+    path: (id) => `${uploadPath(id)}/parts`,
+    body: () => partForm('x'.repeat(100_000)),
+  },
+  {
+    title: 'the completion',
+    method: 'POST',
+    path: (id) => `${uploadPath(id)}/complete`,
+    headers: json,
+    body: ({ part_ids }) => JSON.stringify({ part_ids }),
+  },
+  {
+    title: 'the completion of no parts',
+    method: 'POST',
+    path: (id) => `${uploadPath(id)}/complete`,
+    headers: json,
+    body: () => JSON.stringify({ part_ids: [] }),
+  },
+  { title: 'the cancellation', method: 'POST', path: (id) => `${uploadPath(id)}/cancel` },
+  { title: 'HEAD by tus', method: 'HEAD', path: tusPath, headers: tus },
+  {
+    title: 'PATCH by tus',
+    method: 'PATCH',
+    path: tusPath,
+    headers: { ...tusBody, 'upload-offset': '6' },
+    body: () => 'ghi',
+  },
+  {
+    title: 'PATCH by tus at another offset',
+    method: 'PATCH',
+    path: tusPath,
+    headers: { ...tusBody, 'upload-offset': '5' },
+    body: () => 'ghi',
+  },
+  { title: 'DELETE by tus', method: 'DELETE', path: tusPath, headers: tus },
+  { title: 'POST by tus', method: 'POST', path: tusPath, headers: tus, status: 405 },
+  { title: 'OPTIONS by tus', method: 'OPTIONS', path: tusPath, headers: tus, status: 204 },
+]
+
+function tusPath(id: string): string {
+  return `/v1/tus/${id}`
+}
+
+function partForm(data: string): FormData {
+  const form = new FormData()
+  form.set('data', new Blob([data]))
+  return form
+}
+
+/** An Upload of 9 bytes, of which two parts of 3 are there. */
+async function beginUpload(client: Client) {
+  const about = { filename: 'a.txt', purpose: 'user_data', mime_type: 'text/plain', bytes: 9 }
+  const { id } = await okay(
+    Upload,
+    await ask(client, 'POST', '/v1/uploads', json, JSON.stringify(about)),
+  )
+  const part_ids: string[] = []
+  for (const data of ['abc', 'def']) part_ids.push(await addPart(client, id, data))
+  return { id, part_ids }
+}
+
+async function addPart(client: Client, upload: string, data: string): Promise<string> {
+  const path = `${uploadPath(upload)}/parts`
+  return okay(UploadPart, await ask(client, 'POST', path, {}, partForm(data))).id
+}
+
+async function complete(client: Client, id: string, part_ids: readonly string[]): Promise<Answer> {
+  return ask(client, 'POST', `${uploadPath(id)}/complete`, json, JSON.stringify({ part_ids }))
+}
+
+function okay<Shape>(shape: { parse(value: unknown): Shape }, answer: Answer): Shape {
+  return shape.parse(JSON.parse(bodyOf(expectStatus(answer, 200))))
+}
+
+describe('the id of an Upload of another tenant', () => {
+  const ends = {
+    pending: async () => {},
+    completed: async (owner: Client, { id, part_ids }: { id: string } & PartIds) => {
+      const last = await addPart(owner, id, 'ghi')
+      expectStatus(await complete(owner, id, [...part_ids, last]), 200)
+    },
+    cancelled: async (owner: Client, { id }: { id: string }) => {
+      expectStatus(await ask(owner, 'POST', `${uploadPath(id)}/cancel`), 200)
+    },
+  }
+
+  describe.each(['pending', 'completed', 'cancelled'] as const)('that is %s', (end) => {
+    it.each(uploadQuestions)(
+      'is like one that never was for $title',
+      async ({ method, path, headers, body, status = 404 }) => {
+        const [owner, other] = [server.addTenant(), server.addTenant()]
+        const upload = await beginUpload(owner)
+        await ends[end](owner, upload)
+        const before = await ask(owner, 'GET', uploadPath(upload.id))
+        const never = neverId('upload_')
+        expect(never).toHaveLength(upload.id.length)
+
+        const about = await ask(other, method, path(upload.id), headers, body?.(upload))
+        const aboutNever = await ask(other, method, path(never), headers, body?.(upload))
+        expect(about.status).toBe(status)
+        expect(masked(about, upload.id)).toBe(masked(aboutNever, never))
+        const after = await ask(owner, 'GET', uploadPath(upload.id))
+        expect(bodyOf(after)).toBe(bodyOf(before))
+        expect(other.usedBytes()).toBe(0)
+      },
+    )
+  })
+})
+
+describe('the id of a part of another tenant', () => {
+  it.each([
+    ['alone', (part: string, _own: readonly string[]) => [part]],
+    ['behind parts of the own', (part: string, own: readonly string[]) => [...own, part]],
+  ])('is like one that never was in a completion, %s', async (_, idsOf) => {
+    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
+    const part = await addPart(owner, theirs.id, 'ghi')
+    const never = neverId('part_')
+    expect(never).toHaveLength(part.length)
+    const about = await complete(other, own.id, idsOf(part, own.part_ids))
+    const aboutNever = await complete(other, own.id, idsOf(never, own.part_ids))
+    expect(about.status).toBe(400)
+    expect(masked(about, part)).toBe(masked(aboutNever, never))
+    expect(await other.list()).toMatchObject({ data: [] })
+    expectStatus(await complete(owner, theirs.id, [...theirs.part_ids, part]), 200)
+  })
+
+  it('is like one that never was for the page behind it', async () => {
+    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
+    const [part = ''] = theirs.part_ids
+    const never = neverId('part_')
+    const pageBehind = (id: string) => ask(other, 'GET', `${uploadPath(own.id)}/parts?after=${id}`)
+    const [about, aboutNever] = [await pageBehind(part), await pageBehind(never)]
+    expect(about.status).toBe(400)
+    expect(masked(about, part)).toBe(masked(aboutNever, never))
+  })
+
+  it('is not told of bytes that both have sent', async () => {
+    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
+    const page = await ask(other, 'GET', `${uploadPath(own.id)}/parts`)
+    expect(okay(UploadPartPage, page).data.map(({ id }) => id)).toEqual(own.part_ids)
+    for (const id of theirs.part_ids) expect(own.part_ids).not.toContain(id)
+  })
+})
 
 describe('the organization and project that a request names', () => {
   it.each([
@@ -300,10 +494,30 @@ describe('every route of the router', () => {
         'DELETE /v1/files/:file_id',
         'GET /v1/files/:file_id/content',
         'HEAD /v1/files/:file_id/content',
+        'POST /v1/uploads/:upload_id/complete',
+        'PATCH /v1/tus/:upload_id',
         'GET /openapi.json',
         'GET /docs/static/*',
       ]),
     )
+  })
+
+  it('is asked about the ids of others', async () => {
+    const asked = [...questions, ...uploadQuestions].map(({ method, path }) => {
+      // With what stands in the router for an id.
+      const forms = [path(':file_id'), path(':upload_id')]
+      return forms.map((form) => `${method} ${form.replace(/\?.*$/, '')}`)
+    })
+    const known = new Set(asked.flat())
+    const withIds = routes.filter(({ method, url }) => url.includes(':') && method !== 'TRACE')
+    const missed: string[] = []
+    for (const route of withIds) {
+      const name = `${route.method} ${route.url}`
+      const key = { authorization: `Bearer ${server.apiKey}` }
+      if (!known.has(name) && (await statusOf(route, key)) !== 405) missed.push(name)
+    }
+    expect(withIds.length).toBeGreaterThan(0)
+    expect(missed).toEqual([])
   })
 
   it.each([
