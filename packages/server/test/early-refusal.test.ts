@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { Upload, UploadPart } from '@coffer/contract'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Refusal, readRefusal, refusal } from './answers.ts'
 import { chunked, createHead, fieldPart, filePart, formBody } from './form-body.ts'
@@ -279,5 +280,174 @@ describe('the quota', () => {
     expect(await readRefusal(await full.upload('x', { purpose: 'user_data' }))).toEqual(overQuota)
     expect(await other.create(new Uint8Array(quota))).toMatchObject({ bytes: quota })
     expect(await full.create('')).toMatchObject({ bytes: 0 })
+  })
+})
+
+describe('a part of an Upload that cannot take it', () => {
+  let now = 1_800_000_000
+  const most = 256 * 1024
+  const overhead = 64 * 1024
+
+  /** Its clock is turned on for one test, and what the others have begun must not expire. */
+  async function startUploads() {
+    return startServer({
+      clock: { now: () => now },
+      settings: { COFFER_MAX_PART_BYTES: String(most) },
+    })
+  }
+
+  async function ask(client: Client, path: string, body: unknown = {}): Promise<Response> {
+    return client.fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  }
+
+  async function begin(client: Client, bytes: number): Promise<string> {
+    const about = { filename: 'a.bin', purpose: 'user_data', mime_type: 'text/plain' }
+    const response = await ask(client, '/v1/uploads', { ...about, bytes })
+    return Upload.parse(await response.json()).id
+  }
+
+  async function addPart(client: Client, id: string, content: string): Promise<string> {
+    const body = new FormData()
+    body.set('data', new Blob([content]))
+    const response = await client.fetch(`/v1/uploads/${id}/parts`, { method: 'POST', body })
+    return UploadPart.parse(await response.json()).id
+  }
+
+  function partHead({ apiKey }: Pick<Client, 'apiKey'>, id: string, ...headers: string[]): string {
+    return createHead(apiKey, ...headers).replace('/v1/files', `/v1/uploads/${id}/parts`)
+  }
+
+  const unable = {
+    'that never was': {
+      id: async () => 'upload_none',
+      refused: (id: string) => ({ status: 404, message: `No such Upload object: ${id}` }),
+    },
+    'of another tenant': {
+      id: (_: Client, other: Client) => begin(other, 10),
+      refused: (id: string) => ({ status: 404, message: `No such Upload object: ${id}` }),
+    },
+    'that is cancelled': {
+      async id(client: Client) {
+        const id = await begin(client, 10)
+        await client.fetch(`/v1/uploads/${id}/cancel`, { method: 'POST' })
+        return id
+      },
+      refused: (id: string) => ({ status: 400, message: `Upload ${id} is cancelled.` }),
+    },
+    'that is completed': {
+      async id(client: Client) {
+        const id = await begin(client, 3)
+        const part_ids = [await addPart(client, id, 'abc')]
+        await ask(client, `/v1/uploads/${id}/complete`, { part_ids })
+        return id
+      },
+      refused: (id: string) => ({ status: 400, message: `Upload ${id} is completed.` }),
+    },
+    'whose time is over': {
+      async id(client: Client) {
+        const id = await begin(client, 10)
+        now += 3600
+        return id
+      },
+      refused: (id: string) => ({ status: 400, message: `Upload ${id} is expired.` }),
+    },
+  }
+
+  it.each(Object.entries(unable))(
+    '%s is refused before any of it comes',
+    async (_, { id, refused }) => {
+      await using uploads = await startUploads()
+      const [client, other] = [uploads.addTenant(), uploads.addTenant()]
+      const upload = await id(client, other)
+      const before = await uploads.stored()
+      // One that tells its length, one that does not, and one that asks first.
+      for (const header of [
+        'Content-Length: 100',
+        'Transfer-Encoding: chunked',
+        'Content-Length: 100\r\nExpect: 100-continue',
+      ]) {
+        const connection = await uploads.connect()
+        connection.write(partHead(client, upload, multipart, header))
+        expect(await readRefusal(await connection.answer())).toMatchObject({
+          ...refused(upload),
+          param: 'upload_id',
+        })
+      }
+      expect(await uploads.stored()).toEqual(before)
+    },
+  )
+
+  it.each([
+    {
+      title: 'larger than any part',
+      bytes: 2 * most,
+      least: most + overhead,
+      seen: refusal(413, 'Part is too large. A part may have at most 262144 bytes (256 KiB).', {
+        param: 'data',
+      }),
+    },
+    {
+      title: 'larger than the whole Upload',
+      bytes: 1000,
+      least: 1000 + overhead,
+      seen: refusal(
+        400,
+        'With this part the Upload would have more bytes than the 1000 that were declared.',
+        { param: 'data' },
+      ),
+    },
+  ])(
+    'is refused before any of it comes if it says to be $title',
+    async ({ bytes, least, seen }) => {
+      await using uploads = await startUploads()
+      const id = await begin(uploads, bytes)
+      for (const expectation of ['', 'Expect: 100-continue\r\n']) {
+        const connection = await uploads.connect()
+        const head = partHead(uploads, id, multipart, `Content-Length: ${least + 1}`)
+        connection.write(head.replace(/\r\n$/, `${expectation}\r\n`))
+        expect(await readRefusal(await connection.answer())).toEqual(seen)
+      }
+      // With all that a form may have around it, it may be small enough.
+      const welcome = await uploads.connect()
+      const head = partHead(uploads, id, multipart, `Content-Length: ${least}`)
+      welcome.write(head.replace(/\r\n$/, 'Expect: 100-continue\r\n\r\n'))
+      expect(await welcome.head()).toMatchObject({ status: 100 })
+    },
+  )
+
+  it.each([
+    ['larger than any part', 2 * most, most, 413],
+    ['larger than the whole Upload', 1000, 1000, 400],
+  ])('is refused at the first byte that makes it %s', async (_, bytes, room, status) => {
+    await using uploads = await startUploads()
+    const id = await begin(uploads, bytes)
+    const before = await uploads.stored()
+    const part = {
+      headers: ['Content-Disposition: form-data; name="data"; filename="part"'],
+      content: new Uint8Array(room),
+    }
+    const whole = formBody('cut-here', [part])
+    const full = whole.subarray(0, whole.lastIndexOf('\r\n--cut-here--'))
+    const connection = await uploads.connect()
+    connection.write(partHead(uploads, id, multipart, 'Transfer-Encoding: chunked'))
+    connection.write(`${full.length.toString(16)}\r\n`, full, '\r\n')
+    connection.write('1\r\nx\r\n')
+    expect(await readRefusal(await connection.answer())).toMatchObject({ status, param: 'data' })
+    expect(await uploads.stored()).toEqual(before)
+  })
+
+  it.each([
+    ['401 for a wrong key', { apiKey: wrongKey }, multipart, 401],
+    ['415 for another type', undefined, 'Content-Type: application/json', 415],
+  ])('is answered %s before any of it comes', async (_, client, type, status) => {
+    await using uploads = await startUploads()
+    const id = await begin(uploads, 10)
+    const connection = await uploads.connect()
+    connection.write(partHead(client ?? uploads, id, type, 'Content-Length: 100'))
+    expect(await readRefusal(await connection.answer())).toMatchObject({ status })
   })
 })
