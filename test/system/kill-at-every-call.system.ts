@@ -12,6 +12,7 @@ import {
   someBytes,
 } from '../../packages/cli/test/load.ts'
 import { type Coffer, makeFolder, type StartOptions } from '../../packages/cli/test/start-coffer.ts'
+import { uploadClientOf } from '../../packages/cli/test/upload-client.ts'
 import { rowBeforeBlob, unlinkBeforeRow } from './breakages.ts'
 import { breakBuild } from './broken-build.ts'
 import { attach, findThreads } from './injected-calls.ts'
@@ -23,10 +24,12 @@ import { changingCalls } from './system-calls.ts'
 const KiB = 1024
 
 const operations = [
-  { name: 'an upload to a file', bytes: 100 * KiB, deletes: false },
-  { name: 'an upload to the database', bytes: KiB, deletes: false },
-  { name: 'a deletion of a file', bytes: 100 * KiB, deletes: true },
-  { name: 'a deletion from the database', bytes: KiB, deletes: true },
+  { name: 'an upload to a file', bytes: 100 * KiB, prepare: prepareUpload },
+  { name: 'an upload to the database', bytes: KiB, prepare: prepareUpload },
+  { name: 'a deletion of a file', bytes: 100 * KiB, prepare: prepareDeletion },
+  { name: 'a deletion from the database', bytes: KiB, prepare: prepareDeletion },
+  { name: 'a part of an Upload', bytes: 100 * KiB, prepare: preparePart },
+  { name: 'a completion of an Upload', bytes: 100 * KiB, prepare: prepareCompletion },
 ] as const
 type Operation = (typeof operations)[number]
 
@@ -59,6 +62,7 @@ describe.skipIf(!possible)('kill -9 before every call finds', () => {
     { breakage: rowBeforeBlob, operation: operations[0] },
     { breakage: unlinkBeforeRow, operation: operations[2] },
     { breakage: unlinkBeforeRow, operation: operations[3] },
+    { breakage: rowBeforeBlob, operation: operations[4] },
   ])('a build in which $breakage.fault, at $operation.name', async ({ breakage, operation }) => {
     await using build = await breakBuild(breakage)
     const points = await findOperationPoints(operation, build.command)
@@ -70,11 +74,13 @@ describe.skipIf(!possible)('kill -9 before every call finds', () => {
 
 /** All its calls that change files or answer the client, in their order. */
 function findOperationPoints(operation: Operation, command?: StartOptions['command']) {
-  return findPoints((coffer) => prepare(coffer, operation, nothingAcknowledged()), {
-    calls: changingCalls,
-    of: 'the folder and the client',
-    command,
-  })
+  return findPoints(
+    async (coffer) => {
+      const prepared = await operation.prepare(coffer, operation.bytes, nothingAcknowledged())
+      return () => run(coffer, prepared)
+    },
+    { calls: changingCalls, of: 'the folder and the client', command },
+  )
 }
 
 /** @returns the first that is found, as a sentence. */
@@ -104,13 +110,19 @@ async function* killBefore(
   await using running = new AsyncDisposableStack()
   let coffer = running.use(await startAtRest(folder.path, command))
   for (const point of points) {
-    const run = await prepare(coffer, operation, known)
+    const prepared = await operation.prepare(coffer, operation.bytes, known)
     const threads = await findThreads(coffer.pid)
     await using _strace = await attach(threads[point.thread], killOptions(point))
-    const outcome = await run()
+    const outcome = await run(coffer, prepared)
     await coffer.kill()
 
     coffer = running.use(await startAtRest(folder.path, command))
+    const undone = (await prepared.goOn?.(coffer)) ?? []
+    if (prepared.goOn !== undefined) {
+      // It has ids listed for what may come next.
+      await coffer.kill()
+      coffer = running.use(await startAtRest(folder.path, command))
+    }
     const { findings, listed } = await inspect(coffer, known)
     const faults = Object.entries(findings).flatMap(([what, ids]: [string, string[]]) => {
       return ids.map((id) => `${what} ${id}`)
@@ -118,7 +130,7 @@ async function* killBefore(
     yield {
       where: `killed before ${point.call} ${point.count} of the thread for ${point.thread}`,
       outcome,
-      faults: [...faults, ...(await findDebris(folders, listed))],
+      faults: [...undone, ...faults, ...(await findDebris(folders, listed))],
     }
   }
 }
@@ -134,27 +146,91 @@ interface Outcome {
   readonly isKilled: boolean
 }
 
-/** @returns what does the operation, once all that comes before it is done. */
-async function prepare(
-  coffer: Coffer,
-  { bytes, deletes }: Operation,
-  known: Acknowledged,
-): Promise<() => Promise<Outcome>> {
+/** What does an operation, once all that comes before it is done. */
+interface Prepared {
+  work(): Promise<unknown>
+  /** A blob whose bytes go after the answer. */
+  readonly leaves?: string
+  /** Ends on another server what one began that was killed. @returns what is wrong, in sentences. */
+  goOn?(coffer: Coffer): Promise<string[]>
+}
+
+async function run(coffer: Coffer, { work, leaves = '' }: Prepared): Promise<Outcome> {
   let isKilled = false
   const exited = coffer.exited.then(() => {
     isKilled = true
   })
-  // Before an upload it has ids for blobs listed, which is a commit of its own.
-  const first = await upload(coffer, deletes ? bytes : 1, known)
-  const blob = basename(findBlob(coffer.folder, first))
+  const isAcknowledged = await answered(work())
+  if (!isAcknowledged) await exited
+  while (!isKilled && listRows(coffer.folder).loose.includes(leaves)) await setTimeout(5)
+  return { isAcknowledged, isKilled }
+}
 
-  return async () => {
-    const working = deletes ? remove(coffer, first, known) : upload(coffer, bytes, known)
-    const isAcknowledged = await answered(working)
-    if (!isAcknowledged) await exited
-    // The bytes go after the answer.
-    while (!isKilled && listRows(coffer.folder).loose.includes(blob)) await setTimeout(5)
-    return { isAcknowledged, isKilled }
+async function prepareUpload(
+  coffer: Coffer,
+  bytes: number,
+  known: Acknowledged,
+): Promise<Prepared> {
+  // Before an upload it has ids for blobs listed, which is a commit of its own.
+  await upload(coffer, 1, known)
+  return { work: () => upload(coffer, bytes, known) }
+}
+
+async function prepareDeletion(
+  coffer: Coffer,
+  bytes: number,
+  known: Acknowledged,
+): Promise<Prepared> {
+  const id = await upload(coffer, bytes, known)
+  const leaves = basename(findBlob(coffer.folder, id))
+  return { work: () => remove(coffer, id, known), leaves }
+}
+
+async function preparePart(coffer: Coffer, bytes: number, known: Acknowledged): Promise<Prepared> {
+  const content = someBytes(2 * bytes)
+  const uploads = uploadClientOf(coffer)
+  const id = await uploads.begin(content.length)
+  const first = await uploads.send(id, content.slice(0, bytes))
+  let acknowledged: string | undefined
+  return {
+    async work() {
+      acknowledged = (await uploads.send(id, content.slice(bytes))).id
+    },
+    async goOn(next) {
+      const again = uploadClientOf(next)
+      const there = (await again.parts(id)).map((part) => part.id)
+      const wanted = [first.id, ...(acknowledged === undefined ? [] : [acknowledged])]
+      const second = await again.send(id, content.slice(bytes))
+      const file = await again.complete(id, [first.id, second.id])
+      known.stored.set(file.id, sha256(content))
+      return wanted.filter((part) => !there.includes(part)).map((part) => `lost ${part}`)
+    },
+  }
+}
+
+async function prepareCompletion(
+  coffer: Coffer,
+  bytes: number,
+  known: Acknowledged,
+): Promise<Prepared> {
+  const content = someBytes(2 * bytes)
+  const uploads = uploadClientOf(coffer)
+  const id = await uploads.begin(content.length)
+  const parts: string[] = []
+  for (const start of [0, bytes]) {
+    parts.push((await uploads.send(id, content.slice(start, start + bytes))).id)
+  }
+  let acknowledged: string | undefined
+  return {
+    async work() {
+      acknowledged = (await uploads.complete(id, parts)).id
+    },
+    async goOn(next) {
+      const file = await uploadClientOf(next).complete(id, parts)
+      known.stored.set(file.id, sha256(content))
+      const isOther = acknowledged !== undefined && acknowledged !== file.id
+      return isOther ? [`completed again, it is ${file.id} and not ${acknowledged}`] : []
+    },
   }
 }
 

@@ -15,10 +15,22 @@ export function findBlob(folder: string, file: string): string {
   return join(folder, 'blobs', blob_id.slice(0, 2), blob_id)
 }
 
-/** Blobs that files hold, those that parts of Uploads hold, and those that neither does. */
-export function listRows(folder: string): { held: string[]; parts: string[]; loose: string[] } {
+export interface HeldAndLoose {
+  /** Blobs of files. */
+  readonly held: string[]
+  /** How many files hold them. */
+  readonly files: number
+  /** Blobs of parts of Uploads. */
+  readonly parts: string[]
+  /** Blobs that neither holds. */
+  readonly loose: string[]
+}
+
+export function listRows(folder: string): HeldAndLoose {
   using database = openRows(folder)
+  const count = database.prepare('select count(distinct file_id) as files from segments').get()
   return {
+    files: Number(count?.['files']),
     held: listIds(database, 'segments'),
     parts: listIds(database, 'parts'),
     loose: listIds(database, 'loose_blobs'),

@@ -26,12 +26,12 @@ export async function findDebris(
   while (listRows(folders.rows).loose.length > 0 && performance.now() < deadline) {
     await setTimeout(5)
   }
-  const { held, loose } = listRows(folders.rows)
+  const { held, loose, files } = listRows(folders.rows)
   const { blobs, drafts } = await listDisk(folders.blobs)
   const onDisk = new Set(blobs)
   const wanted = new Set(held)
   return [
-    ...(held.length === listed.length ? [] : [`${held.length} blobs held, ${listed.length} files`]),
+    ...(files === listed.length ? [] : [`${files} files hold blobs, ${listed.length} are listed`]),
     ...loose.map((id) => `${id} is still listed as loose`),
     ...drafts.map((id) => `the draft ${id} is still there`),
     ...held.filter((id) => !onDisk.has(id)).map((id) => `${id} is held, and not on the disk`),
