@@ -285,7 +285,7 @@ describe('the quota', () => {
 
 describe('a part of an Upload that cannot take it', () => {
   let now = 1_800_000_000
-  const most = 256 * 1024
+  const most = 200_000
   const overhead = 64 * 1024
 
   /** Its clock is turned on for one test, and what the others have begun must not expire. */
@@ -386,9 +386,13 @@ describe('a part of an Upload that cannot take it', () => {
       title: 'larger than any part',
       bytes: 2 * most,
       least: most + overhead,
-      seen: refusal(413, 'Part is too large. A part may have at most 262144 bytes (256 KiB).', {
-        param: 'data',
-      }),
+      seen: refusal(
+        413,
+        'Part is too large. A part may have at most 200000 bytes (200000 bytes).',
+        {
+          param: 'data',
+        },
+      ),
     },
     {
       title: 'larger than the whole Upload',
