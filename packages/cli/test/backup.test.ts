@@ -143,6 +143,17 @@ describe.concurrent('coffer backup, then coffer restore, of Uploads', () => {
     await expectEveryRange(target, file, contents)
   })
 
+  it('keeps a file whose parts repeat', async () => {
+    await using folder = await makeFolder()
+    await using source = await startCoffer()
+    const [large = Buffer.alloc(0), small = Buffer.alloc(0)] = contents
+    const repeated = [large, small, large, small, large]
+    const file = await createInParts(source, repeated)
+    const data = await backUpAndRestore(source.folder, folder.path)
+    await using target = await startCoffer({ folder: data })
+    await expectEveryRange(target, file, repeated)
+  })
+
   it('has nothing of those that are pending, nor of what they have used', async () => {
     await using folder = await makeFolder()
     await using source = await startCoffer({ env })
