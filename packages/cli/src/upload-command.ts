@@ -47,8 +47,8 @@ export function addUploadCommand(program: Command, io: Io): void {
       '\nPrints the id and name of each file, for people and for the next command:\n' +
         '  coffer upload reports/ | coffer show -\n' +
         'Below a folder, hidden files and links are skipped. Files keep their names, without the\n' +
-        'folders that they are in. A file that is meant twice is sent once. A file above 64 MiB is sent\n' +
-        'in parts; when that breaks off, the same command with --resume sends the rest.',
+        'folders that they are in. A file that is meant twice is sent once. A file above 64 MiB\n' +
+        'goes in parts; when that breaks off, the same command with --resume sends the rest.',
     )
     .action((paths: string[], options: UploadOptions) =>
       interruptible(io, (signal) => upload(paths, options, io, signal)),

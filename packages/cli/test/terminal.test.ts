@@ -103,7 +103,7 @@ describe('an upload on a terminal', () => {
   })
 
   it('shows a bar while the ids go to the next command', async () => {
-    await write('large.bin', 6 * MB)
+    await write('large.bin', 12 * MB)
     using program = run('coffer upload large.bin | coffer show -', {}, door.url)
     await shown(program, bar)
     expect(await program.ended).toBe(0)

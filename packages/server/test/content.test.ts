@@ -24,6 +24,8 @@ function pathOf(id: string): string {
   return `/v1/files/${id}/content`
 }
 
+const deleteSegments = 'delete from segments where file_id = ?'
+
 function download(client: Client, id: string, headers: Record<string, string> = {}) {
   return client.fetch(pathOf(id), { headers })
 }
@@ -586,10 +588,13 @@ describe('content that the disk has lost', () => {
     )
   })
 
-  it('is answered 500 if it is gone altogether, and the file tells', async () => {
+  it.each([
+    ['it is gone altogether', (id: string) => rm(blobOf(id))],
+    ['no row says where it is', (id: string) => server.query(deleteSegments, id)],
+  ])('is answered 500 if %s, and the file tells', async (_, lose) => {
     const client = server.addTenant()
     const { id } = await client.create(large)
-    await rm(blobOf(id))
+    await lose(id)
     const response = await download(client, id)
     expect(response.headers.get('content-disposition')).toBeNull()
     expect(response.headers.get('x-should-retry')).toBe('false')

@@ -255,6 +255,9 @@ export async function* readSegments(
     if (within.start < within.end) yield* blobs.read({ id: blob_id, bytes, checksums }, within)
     offset += bytes
   }
+  // An answer of a size that was told would never end.
+  if (offset < end)
+    throw new BlobError('not-found', 'The segments are shorter than what they make up.')
 }
 
 function toFile(row: FileRow): File {

@@ -47,6 +47,26 @@ describe('the completion of an Upload of 128 parts', () => {
   })
 })
 
+describe('an Upload whose bytes cannot be held against an MD5', () => {
+  it('says that they are damaged', async () => {
+    await using coffer = await openCoffer()
+    const id = await coffer.begin(MiB)
+    const part = await coffer.add(id, await coffer.pretend(MiB, 0))
+    const completed = coffer.complete(id, [part], '0'.repeat(32))
+    await expect(completed).rejects.toMatchObject({ code: 'content_damaged' })
+  })
+
+  it('says that it was cancelled, if that is why', async () => {
+    await using coffer = await openCoffer()
+    const id = await coffer.begin(MiB)
+    const part = await coffer.add(id, await coffer.pretend(MiB, 0))
+    const completed = coffer.complete(id, [part], '0'.repeat(32))
+    const cancelled = coffer.cancel(id)
+    await expect(completed).rejects.toMatchObject({ code: 'upload_not_pending' })
+    expect(await cancelled).toMatchObject({ status: 'cancelled' })
+  })
+})
+
 /** The parts of a Coffer that an Upload passes through, over stores in memory. */
 async function openCoffer() {
   const metadata = await openSqliteStore(':memory:')
@@ -122,6 +142,7 @@ async function openCoffer() {
     },
     complete: (id: string, partIds: string[], md5?: string) =>
       uploads.complete(caller, id, { partIds, md5 }),
+    cancel: (id: string) => uploads.cancel(caller, id),
     [Symbol.asyncDispose]: () => metadata.close(),
   }
 }

@@ -7,6 +7,7 @@ import {
   type UploadPartPage,
   type UploadPurpose,
 } from '@coffer/contract'
+import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
@@ -14,6 +15,7 @@ import type { PartRow, UploadRow } from '../metadata/uploads.ts'
 import type { Caller } from './access.ts'
 import type { Clock } from './clock.ts'
 import {
+  contentDamaged,
   contentMd5Differs,
   offsetDiffers,
   partBeyondUpload,
@@ -141,9 +143,21 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     }
   }
 
-  async function requireMd5(md5: string, parts: readonly PartRow[], bytes: number): Promise<void> {
-    const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
-    if (found !== md5) throw contentMd5Differs(md5, found)
+  async function requireMd5(
+    caller: Caller,
+    { id, bytes }: UploadRow,
+    parts: readonly PartRow[],
+    md5: string,
+  ): Promise<void> {
+    try {
+      const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
+      if (found !== md5) throw contentMd5Differs(md5, found)
+    } catch (error) {
+      if (!(error instanceof BlobError)) throw error
+      // It may have been cancelled while it was read.
+      if (error.code === 'not-found') await findPending(caller, id)
+      throw ['not-found', 'damaged'].includes(error.code) ? contentDamaged(error) : error
+    }
   }
 
   async function addPart(
@@ -202,7 +216,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     })
     const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
     if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
-    if (md5 !== undefined) await requireMd5(md5, chosen, bytes)
+    if (md5 !== undefined) await requireMd5(caller, upload, chosen, md5)
 
     const now = clock.now()
     const [only] = chosen
