@@ -33,8 +33,6 @@ export interface LargeFile {
   readonly path: string
   readonly key: UploadKey
   readonly source: UploadSource
-  /** When the file was changed last, in milliseconds. */
-  readonly changed: number
 }
 
 export interface LargeUploadOptions {
@@ -48,26 +46,22 @@ export interface LargeUploadOptions {
  */
 export async function uploadLarge(
   { files, uploads, states, resume, note }: LargeUploadNeeds,
-  { path, key, source, changed }: LargeFile,
+  { path, key, source }: LargeFile,
   { signal, onProgress }: LargeUploadOptions,
 ): Promise<OpenAIFile> {
   const { purpose, filename, expiresAfterSeconds } = key
   const options = { signal, onProgress, filename, expiresAfterSeconds }
-  let state = resume ? findState() : undefined
-
-  function findState(): LargeUploadState | undefined {
-    const kept = states.find(key)
-    if (kept === undefined) return undefined
-    if (kept.changed === changed && kept.state.bytes === source.bytes) return kept.state
-    note(`Sent from its beginning, as it has changed since: ${printable(path)}`)
-    return undefined
+  let state = resume ? states.find(key) : undefined
+  if (state !== undefined && state.bytes !== source.bytes) {
+    note(`Sent from its beginning, as it has another size now: ${printable(path)}`)
+    state = undefined
   }
 
   let isKept = true
   function keep(now: LargeUploadState): void {
     state = now
     try {
-      if (isKept) states.keep(key, { changed, state })
+      if (isKept) states.keep(key, state)
     } catch (error) {
       isKept = false
       note(`If it breaks off, --resume cannot go on: ${printable(path)}: ${sentenceOf(error)}`)

@@ -91,8 +91,7 @@ async function upload(
     if (bytes === undefined || bytes <= largeBytes) return files.createFile(source, purpose, about)
     const { host } = client.configuration
     const key = { host, path: resolve(path), purpose, filename, expiresAfterSeconds }
-    const file = { path, key, source, changed: facts.mtimeMs }
-    return uploadLarge(large, file, { onProgress, signal })
+    return uploadLarge(large, { path, key, source }, { onProgress, signal })
   }
 
   try {

@@ -17,15 +17,9 @@ export interface UploadKey {
   readonly expiresAfterSeconds: number | undefined
 }
 
-export interface KeptUpload {
-  /** When the file was changed last, in milliseconds. */
-  readonly changed: number
-  readonly state: LargeUploadState
-}
-
 export interface UploadStates {
-  find(key: UploadKey): KeptUpload | undefined
-  keep(key: UploadKey, kept: KeptUpload): void
+  find(key: UploadKey): LargeUploadState | undefined
+  keep(key: UploadKey, state: LargeUploadState): void
   forget(key: UploadKey): void
 }
 
@@ -43,7 +37,7 @@ export function createUploadStates(
   return {
     find(key) {
       try {
-        return JSON.parse(readFileSync(pathOf(key), 'utf8'))
+        return JSON.parse(readFileSync(pathOf(key), 'utf8')).state
       } catch (error) {
         // Cut short by a power cut, it says nothing.
         if (error instanceof SyntaxError) return undefined
@@ -51,10 +45,10 @@ export function createUploadStates(
         throw error
       }
     },
-    keep(key, kept) {
+    keep(key, state) {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
       const path = pathOf(key)
-      writeFileSync(`${path}.new`, JSON.stringify({ ...key, ...kept }), { mode: 0o600 })
+      writeFileSync(`${path}.new`, JSON.stringify({ ...key, state }), { mode: 0o600 })
       renameSync(`${path}.new`, path)
     },
     forget(key) {

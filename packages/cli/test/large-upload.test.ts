@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startProxy } from '../../client/test/proxy.ts'
+import { type ProxiedRequest, startProxy } from '../../client/test/proxy.ts'
 import { run } from '../src/run.ts'
 import { fakeIo, type Outcome, runFake } from './fake-io.ts'
 import { startScripted } from './scripted-server.ts'
@@ -37,7 +37,8 @@ const go = (args: readonly string[], url?: string) => runFake(args, { env: envir
 /** Stands before the server, and counts the parts that come by. */
 async function openDoor() {
   const proxy = await startProxy(coffer.url)
-  const parts = () => proxy.requests.filter(({ url }) => url.endsWith('/parts')).length
+  const isPart = ({ method, url }: ProxiedRequest) => method === 'POST' && url.endsWith('/parts')
+  const parts = () => proxy.requests.filter(isPart).length
   return { ...proxy, parts }
 }
 
@@ -47,7 +48,7 @@ async function keptStates(): Promise<string[]> {
 
 /** The only file at the server, which must have the content; it is deleted. */
 async function takeFile(outcome: Outcome): Promise<void> {
-  expect(outcome).toMatchObject({
+  expect(outcome, outcome.stderr).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^file-\w+ {2}large\.bin\n$/),
   })
@@ -100,7 +101,8 @@ describe('coffer upload of more than 64 MiB', () => {
     const kept = await breakOff(door.url, 2)
     const before = door.parts()
     await takeFile(await go(['upload', '--resume', path], door.url))
-    expect(door.parts() - before).toBe(7 - kept)
+    // A part may have come whose answer did not.
+    expect(door.parts() - before).toBeLessThanOrEqual(7 - kept)
     expect(await keptStates()).toEqual([])
   })
 
@@ -113,7 +115,8 @@ describe('coffer upload of more than 64 MiB', () => {
     const kept = await countKept()
     const before = door.parts()
     await takeFile(await go(['upload', '--resume', path], door.url))
-    expect(door.parts() - before).toBe(7 - kept)
+    // A part may have come whose answer did not.
+    expect(door.parts() - before).toBeLessThanOrEqual(7 - kept)
   })
 
   it('begins again without --resume, or when the file has changed', async () => {
@@ -123,12 +126,24 @@ describe('coffer upload of more than 64 MiB', () => {
     await takeFile(await go(['upload', path], door.url))
     expect(door.parts() - before).toBe(7)
     await breakOff(door.url, 1)
-    await utimes(path, new Date(), new Date(Date.now() + 5000))
+    // As `cp -p` or a build that is reproducible would change it: its size and time stay.
+    const { atime, mtime } = await stat(path)
+    content.writeUInt8(content.readUInt8(0) ^ 1, 0)
+    await writeFile(path, content)
+    await utimes(path, atime, mtime)
     const again = door.parts()
-    const outcome = await go(['upload', '--resume', path], door.url)
-    expect(outcome.stderr).toBe(`Sent from its beginning, as it has changed since: ${path}\n`)
-    await takeFile(outcome)
+    await takeFile(await go(['upload', '--resume', path], door.url))
     expect(door.parts() - again).toBe(7)
+  })
+
+  it('begins again when the file has another size, and says so', async () => {
+    await using door = await openDoor()
+    await breakOff(door.url, 1)
+    await writeFile(path, content.subarray(1))
+    const outcome = await go(['upload', '--resume', path], door.url)
+    expect(outcome.code).toBe(0)
+    expect(outcome.stderr).toBe(`Sent from its beginning, as it has another size now: ${path}\n`)
+    await coffer.fetch(`/v1/files/${outcome.stdout.split(' ')[0]}`, { method: 'DELETE' })
   })
 
   it('says that it can go on when the server is gone', async () => {

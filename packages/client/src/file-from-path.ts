@@ -44,11 +44,11 @@ async function* readRange(
     at += bytesRead
     if (!isEnd) yield buffer.subarray(0, bytesRead)
   }
-  const { size, mtimeNs } = await handle.stat({ bigint: true })
-  const isSame = at === end && size === facts.size && mtimeNs === facts.mtimeNs
+  const { size, ino, mtimeNs } = await handle.stat({ bigint: true })
+  const isUnchanged = size === facts.size && ino === facts.ino && mtimeNs === facts.mtimeNs
   // Some files of the system have more than their size says.
   const behind = BigInt(end) === size ? await handle.read(Buffer.alloc(1), 0, 1, end) : undefined
-  if (!isSame || (behind !== undefined && behind.bytesRead > 0)) {
+  if (at !== end || !isUnchanged || (behind !== undefined && behind.bytesRead > 0)) {
     throw new Error(`${path} changed while it was read.`)
   }
 }

@@ -1,7 +1,7 @@
 /** A form with one file as the body of a request, streamed (RFC 7578). */
 
 import type { BodyWatch, RequestBody } from './api-client.ts'
-import type { UploadSource } from './upload-source.ts'
+import { toBlob, type UploadSource } from './upload-source.ts'
 import { sendByXhr } from './xhr.ts'
 
 export interface Form {
@@ -31,7 +31,7 @@ export async function toRequestBody(form: Form): Promise<RequestBody> {
   const bytes = source.bytes === undefined ? undefined : head.length + source.bytes + tail.length
 
   if (typeof XMLHttpRequest !== 'undefined') {
-    const blob = new Blob([head, await blobOf(source), tail])
+    const blob = new Blob([head, await toBlob(source), tail])
     const { onProgress } = form
     return {
       contentType,
@@ -143,12 +143,4 @@ function toStream(
     },
     { highWaterMark: 0 },
   )
-}
-
-/** A browser keeps a large Blob on its disk. */
-async function blobOf(source: UploadSource): Promise<Blob> {
-  if (source.blob !== undefined) return source.blob
-  const pieces: BlobPart[] = []
-  for await (const piece of source.open()) pieces.push(new Uint8Array(piece))
-  return new Blob(pieces)
 }

@@ -2,9 +2,9 @@
 
 import type { UploadPurpose } from '@coffer/contract'
 import type { RequestOptions } from './api-client.ts'
-import { NotFoundException, UnexpectedAnswerException } from './api-exception.ts'
+import { ApiException, UnexpectedAnswerException } from './api-exception.ts'
 import type { Open, OpenAIFile, Upload } from './models.ts'
-import { toUploadSource, type Uploadable, type UploadSource } from './upload-source.ts'
+import { toBlob, toUploadSource, type Uploadable, type UploadSource } from './upload-source.ts'
 import type { UploadsApi } from './uploads-api.ts'
 
 const MiB = 1024 * 1024
@@ -33,13 +33,14 @@ export interface LargeUploadOptions extends RequestOptions {
   /** Called as bytes are sent: how many so far, with those of earlier calls, and of how many. */
   readonly onProgress?: ((sent: number, bytes: number) => void) | undefined
   /**
-   * Called with what a later call needs to go on, when the Upload is created and after each part;
-   * the next part waits for it. Without it, an Upload that fails is cancelled.
+   * Called with what a later call needs to go on, when the Upload is created and after each part,
+   * one call after the other. Without it, an Upload that fails is cancelled.
    */
   readonly onState?: ((state: LargeUploadState) => void | Promise<void>) | undefined
   /**
-   * What `onState` was called with last, for the same content. Where the server does not know that
-   * Upload any more, or it has expired, another begins.
+   * What `onState` was called with last. What has arrived is held against the content: another
+   * Upload begins where it differs, where the server does not know the Upload any more, and where
+   * it cannot tell what has arrived.
    */
   readonly resume?: LargeUploadState | undefined
 }
@@ -60,7 +61,7 @@ export async function uploadLargeFile(
     throw new TypeError('Content that is sent in parts must have a size, and be readable in parts.')
   }
   const content = { source, bytes, slice: slice.bind(source) }
-  const begun = await findBegun(uploads, content.bytes, options)
+  const begun = await findBegun(uploads, content, options)
   if (begun !== undefined && 'file' in begun) return begun.file
   const state = begun ?? (await begin(uploads, content, purpose, options))
   try {
@@ -83,10 +84,11 @@ interface Content {
 /** What has come of this content, as far as the server still has it. */
 async function findBegun(
   uploads: UploadsApi,
-  bytes: number,
+  content: Content,
   { resume, signal }: LargeUploadOptions,
 ): Promise<LargeUploadState | { file: OpenAIFile } | undefined> {
   if (resume === undefined) return undefined
+  const { bytes } = content
   if (resume.bytes !== bytes) {
     throw new TypeError(`The content has ${bytes} bytes, and had ${resume.bytes}.`)
   }
@@ -94,11 +96,67 @@ async function findBegun(
     const upload = await uploads.retrieveUpload(resume.uploadId, { signal })
     // The answer to its completion may have been lost; its file may have been deleted since.
     if (upload.status === 'completed' && upload.file) return { file: upload.file }
-    return upload.status === 'pending' ? resume : undefined
+    if (upload.status !== 'pending') return undefined
+    const partIds = await findSame(uploads, content, resume, signal)
+    if (partIds !== undefined) return { ...resume, partIds }
+    // It has no room for other parts, and its bytes would count as used until it expires.
+    await giveUp(uploads, resume.uploadId)
+    return undefined
   } catch (error) {
-    if (error instanceof NotFoundException) return undefined
+    // Most servers cannot tell about Uploads.
+    if (error instanceof ApiException && [404, 405, 501].includes(error.status ?? 0))
+      return undefined
     throw error
   }
+}
+
+/**
+ * The ids of the parts that have arrived, also of those whose answers were lost, in their places.
+ *
+ * @returns undefined if one is not what the content has in its place now.
+ */
+async function findSame(
+  uploads: UploadsApi,
+  content: Content,
+  { uploadId, partIds, partBytes }: LargeUploadState,
+  signal: AbortSignal | undefined,
+): Promise<(string | null)[] | undefined> {
+  const known = new Map<string, string | undefined>()
+  const lost = new Map<string | undefined, string>()
+  let after: string | undefined
+  do {
+    const page = await uploads.listUploadParts(uploadId, { after, signal })
+    for (const { id, sha256 } of page.data) {
+      if (partIds.includes(id)) known.set(id, sha256)
+      else lost.set(sha256, id)
+    }
+    after = page.has_more === true ? page.data.at(-1)?.id : undefined
+  } while (after !== undefined)
+
+  const found: (string | null)[] = []
+  for (const [place, id] of partIds.entries()) {
+    signal?.throwIfAborted()
+    if (id === null && lost.size === 0) {
+      found.push(null)
+      continue
+    }
+    const sum = await sha256Of(partOf(content, partBytes, place))
+    if (id !== null && known.get(id) !== sum) return undefined
+    found.push(id ?? lost.get(sum) ?? null)
+    if (id === null) lost.delete(sum)
+  }
+  return lost.size === 0 ? found : undefined
+}
+
+/** A part is held in memory for it: browsers know no digest that takes content in pieces. */
+async function sha256Of(source: UploadSource): Promise<string> {
+  const content = await (await toBlob(source)).arrayBuffer()
+  const digest = await crypto.subtle.digest('SHA-256', content)
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+function partOf({ bytes, slice }: Content, partBytes: number, place: number): UploadSource {
+  return slice(place * partBytes, Math.min(bytes, (place + 1) * partBytes))
 }
 
 async function begin(
@@ -129,18 +187,16 @@ async function sendParts(
 ): Promise<string[]> {
   const { uploadId, bytes, partBytes } = state
   const partIds = [...state.partIds]
-  const ends = partIds.map((_, place) => Math.min(bytes, (place + 1) * partBytes))
-  const sent = partIds.map((id, place) =>
-    id === null ? 0 : Number(ends[place]) - place * partBytes,
-  )
+  const parts = partIds.map((_, place) => partOf(content, partBytes, place))
+  const sent = parts.map((part, place) => (partIds[place] === null ? 0 : Number(part.bytes)))
   // One failure ends the others, whose parts nobody waits for.
   const failure = new AbortController()
   const both = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal])
-  const missing = partIds.flatMap((id, place) => (id === null ? [place] : [])).values()
+  const missing = [...parts.entries()].filter(([place]) => partIds[place] === null).values()
+  let told: void | Promise<void>
 
   async function sendSome(): Promise<void> {
-    for (const place of missing) {
-      const part = content.slice(place * partBytes, Number(ends[place]))
+    for (const [place, part] of missing) {
       const { id } = await uploads.addUploadPart(uploadId, part, {
         signal: both,
         onProgress(now) {
@@ -152,8 +208,15 @@ async function sendParts(
         },
       })
       partIds[place] = id
-      await onState?.({ ...state, partIds: [...partIds] })
+      told = tell(told)
+      await told
     }
+  }
+
+  /** Each call has what had arrived when its turn came, so that the last one is the newest. */
+  async function tell(before: void | Promise<void>): Promise<void> {
+    await before
+    await onState?.({ ...state, partIds: [...partIds] })
   }
 
   const senders = Array.from({ length: parallel }, async () => {

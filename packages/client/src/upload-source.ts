@@ -61,6 +61,14 @@ function fromIterable(open: () => AsyncIterable<Uint8Array>): UploadSource {
   return { name: undefined, bytes: undefined, isReplayable: false, open }
 }
 
+/** A browser keeps a large Blob on its disk. */
+export async function toBlob(source: UploadSource): Promise<Blob> {
+  if (source.blob !== undefined) return source.blob
+  const pieces: BlobPart[] = []
+  for await (const piece of source.open()) pieces.push(new Uint8Array(piece))
+  return new Blob(pieces)
+}
+
 /** Not every browser can iterate a stream. */
 async function* piecesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader()

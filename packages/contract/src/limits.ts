@@ -19,6 +19,10 @@ export const limits = {
   uploadParts: 32_768,
   /** From the creation of an Upload until it expires. */
   uploadSeconds: 3_600,
+  /** What a client says that the content of an Upload is, in UTF-16 code units. */
+  mimeTypeLength: 255,
+  /** The header Upload-Metadata of a tus client, in characters. */
+  tusMetadataLength: 4_096,
   /** Parts on one page of a list. */
   pageParts: { least: 1, most: 10_000, default: 10_000 },
   /** Files on one page of a list. */

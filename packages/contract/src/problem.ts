@@ -44,6 +44,8 @@ export const problems = {
   parameter_missing: refusal(400, 'missing_required_parameter'),
   parameter_unknown: refusal(400, 'unknown_parameter'),
   parameter_type_invalid: refusal(400, 'invalid_type'),
+  string_too_long: refusal(400, 'string_above_max_length'),
+  array_too_long: refusal(400, 'array_above_max_length'),
   upload_not_found: refusal(404),
   upload_not_pending: refusal(400),
   part_too_large: refusal(413),

@@ -144,9 +144,13 @@ describe('the protocol', () => {
       Buffer.from('abc'),
     )
     const other = await begin(server, 3)
+    for (const method of ['TRACE', 'constructor', 'a b', 'patch', 'POST']) {
+      const override = { 'x-http-method-override': method }
+      expect((await ask(server, 'POST', other, override)).status).toBe(405)
+    }
+    expect((await ask(server, 'POST', other)).status).toBe(405)
     const termination = { 'x-http-method-override': 'DELETE' }
     expect((await ask(server, 'POST', other, termination)).status).toBe(204)
-    expect((await ask(server, 'POST', other)).status).toBe(405)
   })
 })
 
@@ -340,7 +344,15 @@ describe('what ends an upload', () => {
     expect(server.usedBytes()).toBe(used)
     expect((await ask(server, 'HEAD', path)).status).toBe(404)
     expect((await patch(server, path, 100, randomBytes(10))).status).toBe(404)
+    expect((await ask(server, 'DELETE', path)).status).toBe(404)
+  })
+
+  it('is not its completion: the file stays', async () => {
+    const path = await begin(server, 3)
+    const response = await patch(server, path, 0, Buffer.from('abc'))
     expect((await ask(server, 'DELETE', path)).status).toBe(400)
+    const id = response.headers.get('coffer-file-id')
+    expect(await contentOf(server, id)).toEqual(Buffer.from('abc'))
   })
 
   it('is its time', async () => {
@@ -405,6 +417,51 @@ describe('what is refused', () => {
     const init = { method: 'PATCH', headers, body, duplex: 'half' } as RequestInit
     expect((await server.fetch(path, init)).status).toBe(400)
     expect(await offsetOf(server, path)).toBe(0)
+  })
+
+  it('more bytes than were announced, before more of them are stored, checked or not', async () => {
+    const path = await begin(server, partBytes + 1)
+    const blobs = (await server.stored()).blobs.length
+    const sum = createHash('sha1').update('').digest('base64')
+    for (const checked of [{ 'upload-checksum': `sha1 ${sum}` }, {}]) {
+      const source = async function* () {
+        for (let sent = 0; sent < 64; sent += 1) yield Buffer.alloc(partBytes)
+      }
+      const body = Readable.toWeb(Readable.from(source()))
+      const headers = { 'tus-resumable': '1.0.0', ...offsetBytes, 'upload-offset': '0', ...checked }
+      const init = { method: 'PATCH', headers, body, duplex: 'half' } as RequestInit
+      expect((await server.fetch(path, init)).status).toBe(400)
+      // The first part of the one that cannot be checked is kept.
+      expect((await server.stored()).blobs.length - blobs).toBeLessThanOrEqual(2)
+    }
+  })
+
+  it('an Upload that is not of a tus client, whose parts may come in any order', async () => {
+    const about = { filename: 'a', purpose: 'user_data', bytes: 10, mime_type: 'text/plain' }
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' } }
+    const created = await server.fetch('/v1/uploads', { ...init, body: JSON.stringify(about) })
+    const { id } = Upload.parse(await created.json())
+    for (const content of ['world', 'hello']) {
+      const form = new FormData()
+      form.set('data', new Blob([content]))
+      await server.fetch(`/v1/uploads/${id}/parts`, { method: 'POST', body: form })
+    }
+    for (const method of ['HEAD', 'PATCH', 'DELETE']) {
+      const headers = { ...offsetBytes, 'upload-offset': '10' }
+      expect((await ask(server, method, `/v1/tus/${id}`, headers)).status).toBe(404)
+    }
+    expect((await retrieve(server, id)).status).toBe('pending')
+  })
+
+  it.each([
+    ['a wrong checksum', { 'upload-checksum': `sha1 ${Buffer.alloc(20).toString('base64')}` }, 460],
+    ['a checksum of a kind unknown', { 'upload-checksum': 'crc AAAA' }, 400],
+    ['a body longer than announced', { 'upload-length': '2' }, 413],
+  ])('a creation with %s, which takes no room', async (_, headers, status) => {
+    const used = server.usedBytes()
+    const all = { ...offsetBytes, ...needed, ...headers }
+    expect((await ask(server, 'POST', '/v1/tus', all, Buffer.from('abc'))).status).toBe(status)
+    expect(server.usedBytes()).toBe(used)
   })
 
   it.each(['HEAD', 'PATCH', 'DELETE'])(

@@ -239,6 +239,33 @@ describe('the completion of an Upload', () => {
     })
   })
 
+  it('takes parts without a byte, of which the file knows nothing', async () => {
+    const client = server.addTenant()
+    const { id } = await begin(client, 3)
+    const empty = await add(client, id, '')
+    const { id: whole } = await add(client, id, 'abc')
+    const part_ids = [empty.id, whole, ...Array<string>(100).fill(empty.id)]
+    const file = await completed(client, id, part_ids)
+    const sql = 'select count(*) as segments from segments where file_id = ?'
+    expect(server.query(sql, file.id)).toEqual([{ segments: 1 }])
+    const content = await client.fetch(`/v1/files/${file.id}/content`)
+    expect(await content.text()).toBe('abc')
+  })
+
+  it('names at most as many parts as an Upload may have', async () => {
+    const client = server.addTenant()
+    const { id } = await begin(client, 3)
+    const part = await add(client, id, '')
+    const refused = await complete(client, id, Array<string>(32_769).fill(part.id))
+    expect(await readRefusal(refused)).toEqual({
+      ...{ status: 400, type: 'invalid_request_error', param: 'part_ids' },
+      code: 'array_above_max_length',
+      message:
+        "Invalid 'part_ids': array too long. Expected an array with maximum length 32768, but got " +
+        'an array with length 32769 instead.',
+    })
+  })
+
   it('frees the parts that it does not name', async () => {
     const client = server.addTenant()
     const { id } = await begin(client, 40 * KiB)
@@ -441,6 +468,11 @@ describe('a new Upload', () => {
     [
       { mime_type: 7 },
       "Invalid type for 'mime_type': expected a string, but got an int",
+      'mime_type',
+    ],
+    [
+      { mime_type: 'x'.repeat(256) },
+      "Invalid 'mime_type': string too long. Expected a string with maximum length 255, but got",
       'mime_type',
     ],
     [{ colour: 'red' }, "Unknown parameter: 'colour'.", 'colour'],

@@ -16,11 +16,16 @@ create table uploads (
   -- Of a completed one: the file, and the JSON of the parts that it was made of.
   file_id text,
   part_ids text,
-  -- The header Upload-Metadata of a tus client.
-  tus_metadata text
+  -- The header Upload-Metadata, of one that a tus client has created.
+  tus_metadata text,
+  -- Of the parts that have come; to count them at each part would take the longer the more there are.
+  arrived_bytes integer not null default 0 check (arrived_bytes <= bytes),
+  arrived_parts integer not null default 0
 ) strict, without rowid;
 
-create index uploads_that_expire on uploads (expires_at);
+-- The sweep looks for the first each minute, and for the others to forget them.
+create index uploads_that_expire on uploads (expires_at) where status = 'pending';
+create index uploads_that_ended on uploads (expires_at) where status <> 'pending';
 
 -- The parts of pending uploads, in the order in which they came. Each holds a blob.
 create table parts (
@@ -36,6 +41,7 @@ create table parts (
 ) strict;
 
 create index parts_of_upload on parts (upload_id, sequence);
+create index parts_by_content on parts (upload_id, sha256);
 
 -- A part may stand in its file more than once, and so may its blob.
 create table new_segments (

@@ -10,6 +10,7 @@ import {
   parameterTypeInvalid,
   parameterUnknown,
   ServiceError,
+  stringTooLong,
 } from '../service/errors.ts'
 import { readBody } from './body-source.ts'
 
@@ -62,9 +63,13 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-export function takeString(value: unknown, param: string): string {
+/** @param mostLength in UTF-16 code units; any by default. */
+export function takeString(value: unknown, param: string, mostLength?: number): string {
   if (value === undefined) throw parameterMissing(param)
   if (typeof value !== 'string') throw parameterTypeInvalid(param, 'a string', value)
+  if (mostLength !== undefined && value.length > mostLength) {
+    throw stringTooLong(param, value.length, mostLength)
+  }
   return value
 }
 

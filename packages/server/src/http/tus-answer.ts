@@ -1,12 +1,14 @@
 /** One request of a tus client: `@tus/server` knows what the protocol asks for, Uploads do it. */
 
 import { toProblem } from '@coffer/contract'
-import { ERRORS, type Locker, MemoryLocker, Server } from '@tus/server'
+import { Server } from '@tus/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { serviceUnavailable, tusVersionUnsupported } from '../service/errors.ts'
+import { tusVersionUnsupported } from '../service/errors.ts'
 import type { Uploads } from '../service/uploads.ts'
-import { checksumAlgorithms } from './tus-checksum.ts'
+import { checksumAlgorithms, readChecksum } from './tus-checksum.ts'
+import { createTusLocks } from './tus-locks.ts'
 import { TusStore } from './tus-store.ts'
+import { whileConnected } from './while-connected.ts'
 
 const version = '1.0.0'
 
@@ -28,14 +30,14 @@ export interface TusRequest {
   readonly path: string
 }
 
-/** Held while a request reads or changes an Upload of this process; other ones are told by offsets. */
-const locks = new MemoryLocker()
+/** Held while a request reads or changes an Upload; of another process, offsets tell. */
+const locks = createTusLocks()
 
 export async function answerTus(
   { uploads, maxUploadBytes, maxPartBytes }: TusNeeds,
   { request, reply, method, id, path }: TusRequest,
 ): Promise<FastifyReply> {
-  const { caller, headers } = request
+  const { headers } = request
   reply.header('tus-resumable', version)
   if (method === 'OPTIONS') reply.header('tus-checksum-algorithm', checksumAlgorithms.join(','))
   else if (headers['tus-resumable'] !== version) {
@@ -43,27 +45,44 @@ export async function answerTus(
     throw tusVersionUnsupported()
   }
 
-  const store = new TusStore({ uploads, request, reply, maxPartBytes })
-  const server = new Server({
-    path,
-    datastore: store,
-    maxSize: maxUploadBytes,
-    // Whatever stands before the server, it is found where the client has found it.
-    relativeLocation: true,
-    locker: lockerOf(request),
-    getFileIdFromRequest: () => id,
-    // Before it is locked: nobody else's Uploads are.
-    async onIncomingRequest() {
-      if (id !== undefined) await uploads.retrieve(caller, id)
-    },
-    // A refusal of the library is no Error; all others have their own answer.
-    onResponseError(_, error) {
-      if (error instanceof Error) throw error
-      return undefined
-    },
+  const checksum = headers['upload-checksum']
+  const store = new TusStore({
+    ...{ uploads, request, reply, maxPartBytes },
+    checksum: typeof checksum === 'string' ? readChecksum(checksum) : undefined,
   })
   const asked = new Request(`http://coffer${path}`, { method, headers: toHeaders(headers) })
-  const response = await server.handleWeb(asked)
+  const giveWay = () => {
+    if (!request.raw.complete) request.raw.destroy()
+  }
+  const response = await whileConnected(reply.raw, async (signal) => {
+    const server = new Server({
+      path,
+      datastore: store,
+      maxSize: maxUploadBytes,
+      // Whatever stands before the server, it is found where the client has found it.
+      relativeLocation: true,
+      locker: locks.lockerFor(giveWay, signal),
+      getFileIdFromRequest: () => id,
+      // Before it is locked: nobody else's Uploads are.
+      async onIncomingRequest() {
+        if (id !== undefined) await store.find(id)
+      },
+      // A refusal of the library is no Error; all others have their own answer.
+      onResponseError(_, error) {
+        if (error instanceof Error) throw error
+        return undefined
+      },
+    })
+    let isDone = false
+    try {
+      const answered = await server.handleWeb(asked)
+      isDone = answered.ok
+      return answered
+    } finally {
+      // Its client never learns where it is, and its bytes would count as used for an hour.
+      if (!isDone) await store.cancelCreated()
+    }
+  })
 
   for (const [name, value] of response.headers) {
     // Nothing else here is told to pages of other origins.
@@ -76,7 +95,6 @@ export async function answerTus(
   } else if (upload?.file) reply.header('coffer-file-id', upload.file.id)
   if (response.ok) return reply.code(response.status).send()
   const message = (await response.text()).trim()
-  if (message === ERRORS.ERR_LOCK_TIMEOUT.body) throw serviceUnavailable(new Error(message))
   return (
     reply
       // The library has no other status from 500 on than that it does not know an extension.
@@ -85,22 +103,6 @@ export async function answerTus(
       .type('application/json; charset=utf-8')
       .send(toProblem('request_malformed', message, null))
   )
-}
-
-/** Locks that make a request give up its body if another wants to know how far it is. */
-function lockerOf({ raw }: FastifyRequest): Locker {
-  return {
-    newLock(id) {
-      const lock = locks.newLock(id)
-      return {
-        lock: (signal) =>
-          lock.lock(signal, () => {
-            if (!raw.complete) raw.destroy()
-          }),
-        unlock: () => lock.unlock(),
-      }
-    },
-  }
 }
 
 function toHeaders(headers: FastifyRequest['headers']): Headers {

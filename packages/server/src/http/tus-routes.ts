@@ -5,6 +5,9 @@ import { z } from 'zod'
 import { methodNotAllowed } from '../service/errors.ts'
 import type { TusNeeds } from './tus-answer.ts'
 
+/** What can be done with one Upload. */
+const methods: readonly string[] = ['OPTIONS', 'HEAD', 'PATCH', 'DELETE']
+
 const UploadId = z.object({ upload_id: z.string() })
 
 /** The routes are not in the OpenAPI document: what they say is fixed by tus 1.0. */
@@ -24,14 +27,14 @@ export function addTusRoutes(app: FastifyInstance, needs: TusNeeds): void {
   })
 
   app.route({
-    method: ['OPTIONS', 'HEAD', 'PATCH', 'DELETE', 'POST'],
+    method: [...methods, 'POST'],
     url: '/tus/:upload_id',
     schema: { hide: true },
     handler: async (request, reply) => {
       // For what lies between and lets only GET and POST pass.
       const override = request.headers['x-http-method-override']
       const method = typeof override === 'string' ? override : request.method
-      if (method === 'POST') throw methodNotAllowed(method, request.url)
+      if (!methods.includes(method)) throw methodNotAllowed(method, request.url)
       return answer(request, reply, method)
     },
   })

@@ -1,18 +1,18 @@
 /** The Uploads of one caller as what `@tus/server` reads and writes for one request. */
 
-import type { Upload } from '@coffer/contract'
+import { limits, type Upload } from '@coffer/contract'
 import { DataStore, Metadata, Upload as TusUpload } from '@tus/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../service/access.ts'
-import { uploadGone, uploadNotFound } from '../service/errors.ts'
+import { partBeyondUpload, uploadGone, uploadNotFound } from '../service/errors.ts'
 import { toFilename } from '../service/filename.ts'
 import type { StagedContent } from '../service/staging.ts'
-import type { Uploads } from '../service/uploads.ts'
+import type { Progress, Uploads } from '../service/uploads.ts'
 import { BodyStalled, ClientLeft, readBody } from './body-source.ts'
 import { cutBody } from './cut-body.ts'
 import { welcome } from './form-request.ts'
 import { takeString } from './json-body.ts'
-import { readChecksum } from './tus-checksum.ts'
+import type { Checksum } from './tus-checksum.ts'
 import { toPurpose } from './upload-bodies.ts'
 
 export interface TusStoreNeeds {
@@ -20,6 +20,7 @@ export interface TusStoreNeeds {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly maxPartBytes: number
+  readonly checksum: Checksum | undefined
 }
 
 export class TusStore extends DataStore {
@@ -30,6 +31,7 @@ export class TusStore extends DataStore {
   upload: Upload | undefined
   readonly #needs: TusStoreNeeds
   readonly #caller: Caller
+  #isCreated = false
 
   constructor(needs: TusStoreNeeds) {
     super()
@@ -37,42 +39,46 @@ export class TusStore extends DataStore {
     this.#caller = needs.request.caller
   }
 
+  /** @throws ServiceError if there is no such Upload of a tus client, or not any more. */
+  async find(id: string): Promise<Progress> {
+    const progress = await this.#needs.uploads.findProgress(this.#caller, id)
+    const { status } = progress.upload
+    if (status === 'expired') throw uploadGone(id)
+    if (status === 'cancelled') throw uploadNotFound(id)
+    this.upload = progress.upload
+    return progress
+  }
+
   override async create(upload: TusUpload): Promise<TusUpload> {
     const { filename, purpose, filetype } = upload.metadata ?? {}
+    const tusMetadata = Metadata.stringify(upload.metadata ?? {})
     this.upload = await this.#needs.uploads.create(this.#caller, {
       filename: toFilename(takeString(filename ?? undefined, 'filename')),
       purpose: toPurpose(takeString(purpose ?? undefined, 'purpose')),
       bytes: upload.size ?? 0,
-      mimeType: filetype ?? '',
+      mimeType: takeString(filetype ?? '', 'filetype', limits.mimeTypeLength),
       expiresAfter: undefined,
-      tusMetadata: Metadata.stringify(upload.metadata ?? {}),
+      tusMetadata: takeString(tusMetadata, 'Upload-Metadata', limits.tusMetadataLength),
     })
+    this.#isCreated = true
     upload.id = this.upload.id
     await this.#finishIf(upload.size === 0, upload.id)
     return upload
   }
 
+  /** Gives up what this request has created, unless it is a file already. */
+  async cancelCreated(): Promise<void> {
+    if (!this.#isCreated || this.upload?.status !== 'pending') return
+    await this.#needs.uploads.cancel(this.#caller, this.upload.id)
+    this.upload = undefined
+  }
+
   override async getUpload(id: string): Promise<TusUpload> {
-    const progress = await this.#needs.uploads.findProgress(this.#caller, id)
-    const { arrivedBytes, tusMetadata } = progress
-    this.upload = progress.upload
-    const { status, bytes } = this.upload
-    switch (status) {
-      case 'expired':
-        throw uploadGone(id)
-      case 'cancelled':
-        throw uploadNotFound(id)
-      case 'pending':
-        // The server may have stopped between the last byte and the file.
-        await this.#finishIf(arrivedBytes === bytes, id)
-        break
-      case 'completed':
-        break
-      default:
-        status satisfies never
-    }
-    const metadata = tusMetadata ? Metadata.parse(tusMetadata) : undefined
-    return new TusUpload({ id, size: bytes, offset: arrivedBytes, ...(metadata && { metadata }) })
+    const { upload, arrivedBytes, tusMetadata } = await this.find(id)
+    // The server may have stopped between the last byte and the file.
+    await this.#finishIf(upload.status === 'pending' && arrivedBytes === upload.bytes, id)
+    const metadata = tusMetadata === '' ? {} : { metadata: Metadata.parse(tusMetadata) }
+    return new TusUpload({ id, size: upload.bytes, offset: arrivedBytes, ...metadata })
   }
 
   /**
@@ -80,15 +86,20 @@ export class TusStore extends DataStore {
    * it, and could not be told to keep what came before the connection broke.
    */
   override async write(_: unknown, id: string, offset: number): Promise<number> {
-    const { uploads, request, reply, maxPartBytes } = this.#needs
-    const header = request.headers['upload-checksum']
-    const checksum = typeof header === 'string' ? readChecksum(header) : undefined
+    const { uploads, request, reply, maxPartBytes, checksum } = this.#needs
+    const { bytes } = (await this.find(id)).upload
     welcome(request, reply)
 
     let failure: unknown
     async function* arriving(): AsyncGenerator<Uint8Array> {
+      let end = offset
       try {
-        yield* readBody(request.raw)
+        for await (const piece of readBody(request.raw)) {
+          end += piece.length
+          // However many parts it makes up, none is staged beyond what is counted as used.
+          if (end > bytes) throw partBeyondUpload(bytes)
+          yield piece
+        }
       } catch (error) {
         // What came is stored, so that the client goes on from there; not if none of it can be checked.
         const isLost = error instanceof ClientLeft || error instanceof BodyStalled
@@ -116,7 +127,7 @@ export class TusStore extends DataStore {
     checksum?.require()
     for (const content of waiting) await add(content)
     if (failure !== undefined) throw failure
-    await this.#finishIf(at === this.upload?.bytes, id)
+    await this.#finishIf(at === bytes, id)
     return at
   }
 

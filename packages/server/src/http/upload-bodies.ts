@@ -4,6 +4,7 @@ import { limits, UploadPurpose } from '@coffer/contract'
 import type { FastifyRequest } from 'fastify'
 import {
   anchorInvalid,
+  arrayTooLong,
   digestInvalid,
   parameterInvalid,
   parameterTypeInvalid,
@@ -22,7 +23,7 @@ export async function readNewUpload(request: FastifyRequest, maxBytes: number): 
     filename: toFilename(takeString(body['filename'], 'filename')),
     purpose: toPurpose(takeString(body['purpose'], 'purpose')),
     bytes: takeInteger(body['bytes'], 'bytes', { least: 0, most: maxBytes }),
-    mimeType: takeString(body['mime_type'], 'mime_type'),
+    mimeType: takeString(body['mime_type'], 'mime_type', limits.mimeTypeLength),
     expiresAfter: toExpiresAfter(body['expires_after']),
   }
 }
@@ -57,6 +58,8 @@ function toPartIds(value: unknown): string[] {
     if (value === undefined) takeString(value, 'part_ids')
     throw parameterTypeInvalid('part_ids', 'an array of strings', value)
   }
+  const most = limits.uploadParts
+  if (value.length > most) throw arrayTooLong('part_ids', value.length, most)
   return value.map((id: unknown, at) => takeString(id, `part_ids[${at}]`))
 }
 

@@ -17,6 +17,7 @@ import { readPartsQuery } from './list-query.ts'
 import { readMultipart } from './multipart.ts'
 import { readPartForm } from './part-form.ts'
 import { readCompletion, readNewUpload } from './upload-bodies.ts'
+import { whileConnected } from './while-connected.ts'
 
 const UploadId = z.object({ upload_id: z.string().describe('The id of the Upload.') })
 
@@ -25,7 +26,7 @@ const NewUploadBody = z.object({
   filename: z.string(),
   purpose: UploadPurpose,
   bytes: z.int().min(0).max(limits.uploadBytes).describe('The size of the file to be, in bytes.'),
-  mime_type: z.string(),
+  mime_type: z.string().max(limits.mimeTypeLength),
   expires_after: z
     .object({
       anchor: z.literal('created_at'),
@@ -44,7 +45,10 @@ const PartFormBody = z.object({
 })
 
 const CompletionBody = z.object({
-  part_ids: z.array(z.string()).describe('The parts in the order of their bytes.'),
+  part_ids: z
+    .array(z.string())
+    .max(limits.uploadParts)
+    .describe('The parts in the order of their bytes.'),
   md5: z.string().optional().describe('Of the whole content, in hexadecimal or Base64.'),
 })
 
@@ -115,7 +119,10 @@ export function addUploadRoutes(
     },
     handler: async (request, reply) => {
       welcome(request, reply)
-      return uploads.complete(request.caller, idOf(request), await readCompletion(request))
+      const completion = await readCompletion(request)
+      return whileConnected(reply.raw, (signal) =>
+        uploads.complete(request.caller, idOf(request), { ...completion, signal }),
+      )
     },
   })
 

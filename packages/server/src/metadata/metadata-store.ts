@@ -21,7 +21,6 @@ export const reads = {
   findUpload: uploads.findUpload,
   listParts: uploads.listParts,
   hasPart: uploads.hasPart,
-  findArrivedBytes: uploads.findArrivedBytes,
   findUsedBytes: owners.findUsedBytes,
   hasApiKey: owners.hasApiKey,
   findKeyOwner: owners.findKeyOwner,

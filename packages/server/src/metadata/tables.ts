@@ -60,6 +60,8 @@ export interface Tables {
     file_id: Generated<string | null>
     part_ids: Generated<string | null>
     tus_metadata: string | null
+    arrived_bytes: Generated<number>
+    arrived_parts: Generated<number>
   }
   parts: {
     sequence: Generated<number>

@@ -30,6 +30,8 @@ export interface UploadRow {
   readonly part_ids: string | null
   /** What a tus client has said of it, to be told to who asks there. */
   readonly tus_metadata: string | null
+  /** The bytes of all parts, while it is pending. */
+  readonly arrived_bytes: number
 }
 
 const uploadColumns = [
@@ -44,9 +46,12 @@ const uploadColumns = [
   'file_id',
   'part_ids',
   'tus_metadata',
+  'arrived_bytes',
 ] as const
 
-export interface NewUpload extends Omit<UploadRow, 'status' | 'file_id' | 'part_ids'>, Owner {
+export interface NewUpload
+  extends Omit<UploadRow, 'status' | 'file_id' | 'part_ids' | 'arrived_bytes'>,
+    Owner {
   readonly mime_type: string
 }
 
@@ -137,30 +142,6 @@ export async function listParts(
     .execute()
 }
 
-/** The bytes of all parts of a pending Upload. */
-export async function findArrivedBytes(
-  db: Database,
-  { project_id, id }: OneUpload,
-): Promise<number> {
-  const upload = await findUpload(db, { project_id, id })
-  return upload === undefined ? 0 : (await sumParts(db, id)).bytes
-}
-
-async function sumParts(
-  db: Database,
-  upload_id: string,
-): Promise<{ count: number; bytes: number }> {
-  const { count, bytes } = await db
-    .selectFrom('parts')
-    .where('upload_id', '=', upload_id)
-    .select(({ fn }) => [
-      fn.countAll<number>().as('count'),
-      fn.sum<number | null>('bytes').as('bytes'),
-    ])
-    .executeTakeFirstOrThrow()
-  return { count, bytes: bytes ?? 0 }
-}
-
 export async function hasPart(
   db: Database,
   { project_id, id, part_id }: OneUpload & { part_id: string },
@@ -202,7 +183,7 @@ export async function addPart(
   const upload = await pendingUploads(db, now)
     .where('project_id', '=', project_id)
     .where('id', '=', id)
-    .select('bytes')
+    .select(['bytes', 'arrived_bytes', 'arrived_parts'])
     .executeTakeFirst()
   if (upload === undefined) return { outcome: 'not-pending' }
   if (offset === undefined) {
@@ -215,15 +196,23 @@ export async function addPart(
       .executeTakeFirst()
     if (known !== undefined) return { outcome: 'known', ...known }
   }
-  const arrived = await sumParts(db, id)
-  if (offset !== undefined && offset !== arrived.bytes) return { outcome: 'elsewhere' }
-  if (arrived.bytes + part.bytes > upload.bytes) return { outcome: 'too-many-bytes' }
-  if (arrived.count >= most_parts) return { outcome: 'too-many-parts' }
+  const { bytes, arrived_bytes, arrived_parts } = upload
+  if (offset !== undefined && offset !== arrived_bytes) return { outcome: 'elsewhere' }
+  if (arrived_bytes + part.bytes > bytes) return { outcome: 'too-many-bytes' }
+  if (arrived_parts >= most_parts) return { outcome: 'too-many-parts' }
   const held = await holdBlob(db, part)
   if (held.numAffectedRows === 0n) throw new Refusal('blob-swept')
   await db
     .insertInto('parts')
     .values({ ...part, upload_id: id })
+    .execute()
+  await db
+    .updateTable('uploads')
+    .set((eb) => ({
+      arrived_bytes: eb('arrived_bytes', '+', part.bytes),
+      arrived_parts: eb('arrived_parts', '+', 1),
+    }))
+    .where('id', '=', id)
     .execute()
   return { outcome: 'added' }
 }
@@ -264,11 +253,13 @@ export async function completeUpload(
     .returning(['id', 'blob_id', 'bytes', 'checksums'])
     .execute()
   const byId = new Map(parts.map((part) => [part.id, part]))
-  const segments = part_ids.flatMap((part_id) => byId.get(part_id) ?? [])
-  const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
-  if (segments.length !== part_ids.length || bytes !== upload.bytes) {
+  const chosen = part_ids.flatMap((part_id) => byId.get(part_id) ?? [])
+  const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
+  if (chosen.length !== part_ids.length || bytes !== upload.bytes) {
     throw new Refusal('parts-changed')
   }
+  // Nobody would ever read the others.
+  const segments = chosen.filter((part) => part.bytes > 0)
   const { organization_id, purpose, filename } = upload
   await insertHeldFile(db, {
     ...{ organization_id, project_id, purpose, filename, bytes },
@@ -279,8 +270,8 @@ export async function completeUpload(
     .set({ status: 'completed', file_id: file.id, part_ids: JSON.stringify(part_ids) })
     .where('id', '=', id)
     .execute()
-  const used = new Set(part_ids)
-  const unused = parts.filter((part) => !used.has(part.id))
+  const used = new Set(segments)
+  const unused = parts.filter((part) => !used.has(part))
   for (const part of unused) await insertTakenBlob(db, part)
   return { outcome: 'completed', loose: unused.map(({ blob_id }) => blob_id) }
 }

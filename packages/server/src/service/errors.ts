@@ -327,6 +327,24 @@ export function tusVersionUnsupported(): ServiceError {
   )
 }
 
+export function stringTooLong(param: string, found: number, most: number): ServiceError {
+  return new ServiceError(
+    'string_too_long',
+    `Invalid '${param}': string too long. Expected a string with maximum length ${most}, but got ` +
+      `a string with length ${found} instead.`,
+    { param },
+  )
+}
+
+export function arrayTooLong(param: string, found: number, most: number): ServiceError {
+  return new ServiceError(
+    'array_too_long',
+    `Invalid '${param}': array too long. Expected an array with maximum length ${most}, but got ` +
+      `an array with length ${found} instead.`,
+    { param },
+  )
+}
+
 export function partsTooMany(): ServiceError {
   return new ServiceError(
     'parts_too_many',

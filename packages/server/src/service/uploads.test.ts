@@ -67,6 +67,34 @@ describe('an Upload whose bytes cannot be held against an MD5', () => {
   })
 })
 
+describe('an MD5 that is asked for', () => {
+  it('is given up with who asked for it, before its turn and in it', async () => {
+    await using coffer = await openCoffer()
+    const { id, part_ids, blobs, whole } = await coffer.addSmallParts()
+    const md5 = createHash('md5').update(whole).digest('hex')
+    const controllers = [1, 2, 3].map(() => new AbortController())
+    const completions = controllers.map(({ signal }) => coffer.complete(id, part_ids, md5, signal))
+    const outcomes = Promise.allSettled(completions)
+    // Two are read at once.
+    await coffer.whenRead(blobs[1] ?? '')
+    for (const controller of controllers) controller.abort(new Error('The client left.'))
+    expect((await outcomes).map(({ status }) => status)).toEqual(Array(3).fill('rejected'))
+    expect(coffer.reads.length).toBeLessThan(2 * blobs.length)
+    expect(await coffer.complete(id, part_ids, md5)).toMatchObject({ status: 'completed' })
+  })
+
+  it('is taken once where many complete the same Upload', async () => {
+    await using coffer = await openCoffer()
+    const { id, part_ids, blobs, whole } = await coffer.addSmallParts()
+    const md5 = createHash('md5').update(whole).digest('hex')
+    const completions = Array.from({ length: 20 }, () => coffer.complete(id, part_ids, md5))
+    const made = new Set((await Promise.all(completions)).map(({ file }) => file?.id))
+    expect(made.size).toBe(1)
+    // Two begin together; those behind them find that it is completed.
+    expect(coffer.reads.length).toBeLessThanOrEqual(3 * blobs.length)
+  })
+})
+
 /** The parts of a Coffer that an Upload passes through, over stores in memory. */
 async function openCoffer() {
   const metadata = await openSqliteStore(':memory:')
@@ -77,7 +105,7 @@ async function openCoffer() {
     project_id: ids.project(),
     now: start,
   })
-  const { blobs, reads } = watchReads(createBlobStore(createMemoryDriver()))
+  const { blobs, reads, whenRead } = watchReads(createBlobStore(createMemoryDriver()))
   const log = { info() {}, warn() {}, error() {} }
   const removal = createRemoval({ metadata, blobs, log, measures: { add() {} } })
   const blobIds = {
@@ -140,24 +168,32 @@ async function openCoffer() {
       }
       return { id, part_ids, blobs: held, whole }
     },
-    complete: (id: string, partIds: string[], md5?: string) =>
-      uploads.complete(caller, id, { partIds, md5 }),
+    complete: (id: string, partIds: string[], md5?: string, signal?: AbortSignal) =>
+      uploads.complete(caller, id, { partIds, md5, signal }),
+    whenRead,
     cancel: (id: string) => uploads.cancel(caller, id),
     [Symbol.asyncDispose]: () => metadata.close(),
   }
 }
 
 /** Tells which blobs were read, in their order. */
-function watchReads(store: BlobStore): { blobs: BlobStore; reads: string[] } {
+function watchReads(store: BlobStore) {
   const reads: string[] = []
+  const awaited = new Map<string, () => void>()
   const blobs: BlobStore = {
     ...store,
     read(blob, range) {
       reads.push(blob.id)
+      awaited.get(blob.id)?.()
       return store.read(blob, range)
     },
   }
-  return { blobs, reads }
+  const whenRead = (id: string) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    awaited.set(id, resolve)
+    return promise
+  }
+  return { blobs, reads, whenRead }
 }
 
 /** Bytes that count, in place of random ones. */

@@ -7,6 +7,7 @@ import {
   type UploadPartPage,
   type UploadPurpose,
 } from '@coffer/contract'
+import PQueue from 'p-queue'
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
@@ -35,6 +36,9 @@ import { checkName, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
 import type { StagedContent, Staging } from './staging.ts'
 
+/** How many completions read their bytes at once, however many ask for it. */
+const md5AtOnce = 2
+
 export interface UploadSettings {
   readonly profile: Profile
   readonly maxPartBytes: number
@@ -59,7 +63,7 @@ export interface Progress {
   readonly upload: Upload
   /** How many of its first bytes are stored. */
   readonly arrivedBytes: number
-  readonly tusMetadata: string | null
+  readonly tusMetadata: string
 }
 
 export interface Completion {
@@ -67,6 +71,8 @@ export interface Completion {
   readonly partIds: readonly string[]
   /** Of the whole content, in lower-case hexadecimal. */
   readonly md5: string | undefined
+  /** Aborted when nobody waits for it any more: to take an MD5 may take a minute. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface Uploads {
@@ -96,7 +102,7 @@ export interface Uploads {
   /** Makes the Upload a file. The same once more gives the same answer. */
   complete(caller: Caller, id: string, completion: Completion): Promise<Upload>
   cancel(caller: Caller, id: string): Promise<Upload>
-  /** How far an Upload is that grows by `append`. */
+  /** How far an Upload is that a tus client has created; no other grows by `append`. */
   findProgress(caller: Caller, id: string): Promise<Progress>
   /** Makes the content a part behind the `offset` bytes that have come, or refuses if others have. */
   append(caller: Caller, id: string, content: StagedContent, offset: number): Promise<void>
@@ -118,6 +124,8 @@ export interface UploadsNeeds {
 export function createUploads(needs: UploadsNeeds): Uploads {
   const { metadata, blobs, files, staging, removal, clock, ids, settings } = needs
   const { profile, maxPartBytes, uploadSeconds, organizationQuotaBytes } = settings
+
+  const md5Turns = new PQueue({ concurrency: md5AtOnce })
 
   async function find({ project_id }: Caller, id: string): Promise<UploadRow> {
     const row = await metadata.findUpload({ project_id, id })
@@ -147,10 +155,11 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     caller: Caller,
     { id, bytes }: UploadRow,
     parts: readonly PartRow[],
-    md5: string,
+    { md5, signal }: { md5: string; signal: AbortSignal | undefined },
   ): Promise<void> {
+    const pieces = readSegments(blobs, parts, { start: 0, end: bytes })
     try {
-      const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
+      const found = await blobs.md5(whileWanted(pieces, signal))
       if (found !== md5) throw contentMd5Differs(md5, found)
     } catch (error) {
       if (!(error instanceof BlobError)) throw error
@@ -199,7 +208,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
   async function complete(
     caller: Caller,
     id: string,
-    { partIds, md5 }: Completion,
+    { partIds, md5, signal }: Completion,
   ): Promise<Upload> {
     const { project_id } = caller
     // Before the row: an Upload that is pending afterwards had all of these then.
@@ -216,8 +225,24 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     })
     const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
     if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
-    if (md5 !== undefined) await requireMd5(caller, upload, chosen, md5)
+    if (md5 === undefined) return commit(caller, upload, partIds, chosen)
+    const checkAndCommit = async () => {
+      // While it waited for its turn another request may have completed it.
+      const now = await find(caller, id)
+      if (now.status === 'pending') await requireMd5(caller, now, chosen, { md5, signal })
+      return commit(caller, upload, partIds, chosen)
+    }
+    return md5Turns.add(checkAndCommit, signal === undefined ? {} : { signal })
+  }
 
+  async function commit(
+    caller: Caller,
+    upload: UploadRow,
+    partIds: readonly string[],
+    chosen: readonly PartRow[],
+  ): Promise<Upload> {
+    const { id } = upload
+    const { project_id } = caller
     const now = clock.now()
     const [only] = chosen
     const file = {
@@ -253,7 +278,8 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       const quota_bytes = organizationQuotaBytes
       const outcome = await metadata.addUpload({ upload, quota_bytes })
       if (outcome === 'quota-exceeded') throw quotaExceeded(organizationQuotaBytes)
-      return toUpload(caller, { ...upload, status: 'pending', file_id: null, part_ids: null })
+      const fresh = { status: 'pending', file_id: null, part_ids: null, arrived_bytes: 0 } as const
+      return toUpload(caller, { ...upload, ...fresh })
     },
 
     async retrieve(caller, id) {
@@ -311,12 +337,14 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     },
 
     async findProgress(caller, id) {
-      const { project_id } = caller
-      // Before the row: an Upload that is pending afterwards had these then.
-      const bytes = await metadata.findArrivedBytes({ project_id, id })
       const row = await find(caller, id)
-      const arrivedBytes = row.status === 'completed' ? row.bytes : bytes
-      return { upload: await toUpload(caller, row), arrivedBytes, tusMetadata: row.tus_metadata }
+      // It grows elsewhere, by parts whose order is not known before its completion.
+      if (row.tus_metadata === null) throw uploadNotFound(id)
+      return {
+        upload: await toUpload(caller, row),
+        arrivedBytes: row.status === 'completed' ? row.bytes : row.arrived_bytes,
+        tusMetadata: row.tus_metadata,
+      }
     },
 
     async append(caller, id, content, offset) {
@@ -330,6 +358,16 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       if (upload.status === 'completed') return toUpload(caller, upload)
       return complete(caller, id, { partIds: parts.map((part) => part.id), md5: undefined })
     },
+  }
+}
+
+async function* whileWanted(
+  pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    signal?.throwIfAborted()
+    yield piece
   }
 }
 
