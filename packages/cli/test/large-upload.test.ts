@@ -82,8 +82,8 @@ async function countKept(): Promise<number> {
   const [name] = await keptStates().catch(() => [])
   if (name === undefined || !name.endsWith('.json')) return 0
   const text = await readFile(join(folder.path, 'state', 'coffer', 'uploads', name), 'utf8')
-  const { state } = JSON.parse(text) as { state: { partIds: (string | null)[] } }
-  return state.partIds.filter((id) => id !== null).length
+  const { state } = JSON.parse(text) as { state: { parts: unknown[] } }
+  return state.parts.filter((part) => part !== null).length
 }
 
 describe('coffer upload of more than 64 MiB', () => {

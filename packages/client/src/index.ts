@@ -32,6 +32,7 @@ export type {
   UploadPart,
 } from './models.ts'
 export {
+  type ArrivedPart,
   type LargeUploadOptions,
   type LargeUploadState,
   uploadLargeFile,

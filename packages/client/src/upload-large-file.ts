@@ -14,8 +14,14 @@ export interface LargeUploadState {
   readonly uploadId: string
   readonly bytes: number
   readonly partBytes: number
-  /** The ids of the parts, in the order of their bytes; null for those that have not arrived. */
-  readonly partIds: readonly (string | null)[]
+  /** In the order of their bytes; null for those that have not arrived. */
+  readonly parts: readonly (ArrivedPart | null)[]
+}
+
+export interface ArrivedPart {
+  readonly id: string
+  /** In hexadecimal, as the server says; only Coffer does. */
+  readonly sha256?: string | undefined
 }
 
 export interface LargeUploadOptions extends RequestOptions {
@@ -60,6 +66,8 @@ export async function uploadLargeFile(
   if (bytes === undefined || slice === undefined) {
     throw new TypeError('Content that is sent in parts must have a size, and be readable in parts.')
   }
+  requireCount('partBytes', options.partBytes)
+  requireCount('parallel', options.parallel)
   const content = { source, bytes, slice: slice.bind(source) }
   const begun = await findBegun(uploads, content, options)
   if (begun !== undefined && 'file' in begun) return begun.file
@@ -73,6 +81,11 @@ export async function uploadLargeFile(
     if (options.onState === undefined) await giveUp(uploads, state.uploadId)
     throw error
   }
+}
+
+function requireCount(name: string, value: number | undefined): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value > 0)) return
+  throw new TypeError(`${name} must be a whole number from 1 on, and is ${value}.`)
 }
 
 interface Content {
@@ -93,14 +106,16 @@ async function findBegun(
     throw new TypeError(`The content has ${bytes} bytes, and had ${resume.bytes}.`)
   }
   try {
-    const upload = await uploads.retrieveUpload(resume.uploadId, { signal })
+    const { uploadId } = resume
+    const { status, file } = await uploads.retrieveUpload(uploadId, { signal })
+    const isSame = await holdsAgainst(content, resume, signal)
     // The answer to its completion may have been lost; its file may have been deleted since.
-    if (upload.status === 'completed' && upload.file) return { file: upload.file }
-    if (upload.status !== 'pending') return undefined
-    const partIds = await findSame(uploads, content, resume, signal)
-    if (partIds !== undefined) return { ...resume, partIds }
+    if (status === 'completed') return isSame && file ? { file } : undefined
+    if (status !== 'pending') return undefined
+    const parts = isSame ? await findLost(uploads, content, resume, signal) : undefined
+    if (parts !== undefined) return { ...resume, parts }
     // It has no room for other parts, and its bytes would count as used until it expires.
-    await giveUp(uploads, resume.uploadId)
+    await giveUp(uploads, uploadId)
     return undefined
   } catch (error) {
     // Most servers cannot tell about Uploads.
@@ -110,40 +125,48 @@ async function findBegun(
   }
 }
 
+/** Whether all that is known to have arrived is what the content has in its place now. */
+async function holdsAgainst(
+  content: Content,
+  { parts, partBytes }: LargeUploadState,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const [place, part] of parts.entries()) {
+    signal?.throwIfAborted()
+    if (part === null) continue
+    if (part.sha256 !== (await sha256Of(partOf(content, partBytes, place)))) return false
+  }
+  return true
+}
+
 /**
- * The ids of the parts that have arrived, also of those whose answers were lost, in their places.
+ * All parts that have arrived, also those whose answers were lost, in their places.
  *
- * @returns undefined if one is not what the content has in its place now.
+ * @returns undefined if one has no place.
  */
-async function findSame(
+async function findLost(
   uploads: UploadsApi,
   content: Content,
-  { uploadId, partIds, partBytes }: LargeUploadState,
+  { uploadId, parts, partBytes }: LargeUploadState,
   signal: AbortSignal | undefined,
-): Promise<(string | null)[] | undefined> {
-  const known = new Map<string, string | undefined>()
-  const lost = new Map<string | undefined, string>()
+): Promise<(ArrivedPart | null)[] | undefined> {
+  const known = new Set(parts.map((part) => part?.id))
+  const lost = new Map<string | undefined, ArrivedPart>()
   let after: string | undefined
   do {
     const page = await uploads.listUploadParts(uploadId, { after, signal })
-    for (const { id, sha256 } of page.data) {
-      if (partIds.includes(id)) known.set(id, sha256)
-      else lost.set(sha256, id)
-    }
+    for (const { id, sha256 } of page.data) if (!known.has(id)) lost.set(sha256, { id, sha256 })
     after = page.has_more === true ? page.data.at(-1)?.id : undefined
   } while (after !== undefined)
 
-  const found: (string | null)[] = []
-  for (const [place, id] of partIds.entries()) {
+  const found = [...parts]
+  for (const [place, part] of parts.entries()) {
+    if (lost.size === 0) break
     signal?.throwIfAborted()
-    if (id === null && lost.size === 0) {
-      found.push(null)
-      continue
-    }
+    if (part !== null) continue
     const sum = await sha256Of(partOf(content, partBytes, place))
-    if (id !== null && known.get(id) !== sum) return undefined
-    found.push(id ?? lost.get(sum) ?? null)
-    if (id === null) lost.delete(sum)
+    found[place] = lost.get(sum) ?? null
+    lost.delete(sum)
   }
   return lost.size === 0 ? found : undefined
 }
@@ -171,9 +194,8 @@ async function begin(
     { filename, purpose, bytes, mimeType, expiresAfterSeconds },
     { signal },
   )
-  const parts = Math.ceil(bytes / partBytes)
-  const partIds = Array.from({ length: parts }, () => null)
-  const state = { uploadId: upload.id, bytes, partBytes, partIds }
+  const parts = Array.from({ length: Math.ceil(bytes / partBytes) }, () => null)
+  const state = { uploadId: upload.id, bytes, partBytes, parts }
   await onState?.(state)
   return state
 }
@@ -186,18 +208,18 @@ async function sendParts(
   { parallel = 4, signal, onProgress, onState }: LargeUploadOptions,
 ): Promise<string[]> {
   const { uploadId, bytes, partBytes } = state
-  const partIds = [...state.partIds]
-  const parts = partIds.map((_, place) => partOf(content, partBytes, place))
-  const sent = parts.map((part, place) => (partIds[place] === null ? 0 : Number(part.bytes)))
+  const parts = [...state.parts]
+  const sources = parts.map((_, place) => partOf(content, partBytes, place))
+  const sent = sources.map(({ bytes }, place) => (parts[place] === null ? 0 : Number(bytes)))
   // One failure ends the others, whose parts nobody waits for.
   const failure = new AbortController()
   const both = signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal])
-  const missing = [...parts.entries()].filter(([place]) => partIds[place] === null).values()
+  const missing = [...sources.entries()].filter(([place]) => parts[place] === null).values()
   let told: void | Promise<void>
 
   async function sendSome(): Promise<void> {
-    for (const [place, part] of missing) {
-      const { id } = await uploads.addUploadPart(uploadId, part, {
+    for (const [place, source] of missing) {
+      const { id, sha256 } = await uploads.addUploadPart(uploadId, source, {
         signal: both,
         onProgress(now) {
           sent[place] = now
@@ -207,7 +229,7 @@ async function sendParts(
           )
         },
       })
-      partIds[place] = id
+      parts[place] = { id, sha256 }
       told = tell(told)
       await told
     }
@@ -216,7 +238,7 @@ async function sendParts(
   /** Each call has what had arrived when its turn came, so that the last one is the newest. */
   async function tell(before: void | Promise<void>): Promise<void> {
     await before
-    await onState?.({ ...state, partIds: [...partIds] })
+    await onState?.({ ...state, parts: [...parts] })
   }
 
   const senders = Array.from({ length: parallel }, async () => {
@@ -229,7 +251,7 @@ async function sendParts(
   await Promise.all(senders)
   signal?.throwIfAborted()
   failure.signal.throwIfAborted()
-  return partIds.filter((id) => id !== null)
+  return parts.flatMap((part) => part?.id ?? [])
 }
 
 function fileOf({ file }: Upload): OpenAIFile {

@@ -153,6 +153,15 @@ describe('uploadLargeFile', () => {
     await expect(uploadLargeFile(uploads, stream, 'user_data')).rejects.toThrow(TypeError)
   })
 
+  it.each([{ partBytes: 0 }, { partBytes: 1.5 }, { parallel: 0 }, { parallel: Number.NaN }])(
+    'refuses %j',
+    async (options) => {
+      const { uploads } = makeTenant()
+      const refused = uploadLargeFile(uploads, content, 'user_data', options)
+      await expect(refused).rejects.toThrow(/must be a whole number from 1 on/)
+    },
+  )
+
   it('has as many parts under way as it may', async () => {
     let underWay = 0
     let most = 0
@@ -254,7 +263,7 @@ describe('uploadLargeFile', () => {
   it('goes on with what is missing, and tells of all', async () => {
     const broken = makeTenant(failingAfter(6))
     const resume = await breakOff(broken)
-    expect(resume.partIds.filter((id) => id !== null)).toHaveLength(6)
+    expect(resume.parts.filter((part) => part !== null)).toHaveLength(6)
     expect(statusesOf(broken)).toEqual(['pending'])
     const { parts, through } = counting()
     const { uploads, files } = again(broken, through)
@@ -282,6 +291,21 @@ describe('uploadLargeFile', () => {
     const { uploads } = again(broken, next)
     expect(await uploadLargeFile(uploads, content, 'user_data', { resume })).toEqual(stored)
     expect(parts).toEqual([])
+  })
+
+  it('begins anew where the Upload was completed, and the content is another now', async () => {
+    const through: typeof fetch = async (input, init) => {
+      const response = await send(input, init)
+      return String(input).endsWith('/complete') ? new Response('{}', { status: 500 }) : response
+    }
+    const broken = makeTenant(through)
+    const resume = await breakOff(broken)
+    const changed = Buffer.from(content)
+    changed.writeUInt8((changed.at(-1) ?? 0) ^ 1, changed.length - 1)
+    const { uploads, files } = again(broken, send)
+    const stored = await uploadLargeFile(uploads, changed, 'user_data', { resume, partBytes })
+    expect((await contentOf(files, stored)).equals(changed)).toBe(true)
+    expect(statusesOf(broken)).toEqual(['completed', 'completed'])
   })
 
   it.each([
@@ -319,7 +343,7 @@ describe('uploadLargeFile', () => {
   it('does not send again what came and was not answered', async () => {
     const broken = makeTenant(silentAfter(3))
     const resume = await breakOff(broken)
-    expect(resume.partIds.filter((id) => id !== null)).toHaveLength(3)
+    expect(resume.parts.filter((part) => part !== null)).toHaveLength(3)
     const { parts, through: next } = counting()
     const { uploads, files } = again(broken, next)
     const stored = await uploadLargeFile(uploads, content, 'user_data', { resume, partBytes })
@@ -358,10 +382,10 @@ describe('uploadLargeFile', () => {
     let isTold = true
     await uploadLargeFile(uploads, content, 'user_data', {
       ...{ partBytes, parallel: 4 },
-      async onState({ partIds }) {
+      async onState({ parts }) {
         expect(isTold).toBe(true)
         isTold = false
-        const count = partIds.filter((id) => id !== null).length
+        const count = parts.filter((part) => part !== null).length
         await new Promise((resolve) => setTimeout(resolve, 10 - count))
         counts.push(count)
         isTold = true
@@ -388,7 +412,7 @@ describe('uploadLargeFile', () => {
     let resume: LargeUploadState | undefined
     for await (const line of createInterface({ input: child.stdout })) {
       resume = JSON.parse(line)
-      if (resume?.partIds.filter((id) => id !== null).length === 4) break
+      if (resume?.parts.filter((part) => part !== null).length === 4) break
     }
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
