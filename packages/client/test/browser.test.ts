@@ -14,6 +14,7 @@ import { startServer, type TestServer } from '../../server/test/start-server.ts'
 declare global {
   var coffer: typeof import('../src/index.ts')
   var api: import('../src/index.ts').FilesApi
+  var uploads: import('../src/index.ts').UploadsApi
 }
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
@@ -105,7 +106,9 @@ describe.skipIf(!hasChromium && mayBeSkipped)('the client in a browser', () => {
     await page.goto(site.url)
     await page.evaluate((accessToken) => {
       const configuration = new coffer.Configuration({ host: '/v1', accessToken, maxRetries: 0 })
-      globalThis.api = new coffer.FilesApi(new coffer.ApiClient(configuration))
+      const client = new coffer.ApiClient(configuration)
+      globalThis.api = new coffer.FilesApi(client)
+      globalThis.uploads = new coffer.UploadsApi(client)
     }, server.apiKey)
   })
 
@@ -133,6 +136,40 @@ describe.skipIf(!hasChromium && mayBeSkipped)('the client in a browser', () => {
       api.createFile(new File(['text'], 'a.txt'), 'user_data', { expiresAfterSeconds: 3600 }),
     )
     expect(file).toMatchObject({ bytes: 4, filename: 'a.txt', expires_at: file.created_at + 3600 })
+  })
+
+  it('uploads a File in parts, and goes on with it', async () => {
+    const { file, kept, sent } = await page.evaluate(async (bytes) => {
+      const content = new Uint8Array(bytes).map((_, index) => index >> 12)
+      const large = new File([content], 'large.bin')
+      const about = { partBytes: 2 ** 20, parallel: 2 }
+      let resume: import('../src/index.ts').LargeUploadState | undefined
+      const controller = new AbortController()
+      const broken = coffer.uploadLargeFile(uploads, large, 'user_data', {
+        ...about,
+        signal: controller.signal,
+        onState(state) {
+          resume = state
+          if (state.parts.filter((part) => part !== null).length === 3) controller.abort()
+        },
+      })
+      await broken.catch(() => {})
+      const kept = resume?.parts.filter((part) => part !== null).length
+      const sent: number[] = []
+      const file = await coffer.uploadLargeFile(uploads, large, 'user_data', {
+        ...about,
+        resume,
+        onProgress: (bytes) => sent.push(bytes),
+      })
+      return { file, kept, sent }
+    }, 8 * MiB)
+    expect(kept).toBeGreaterThanOrEqual(3)
+    expect(Math.min(...sent)).toBeGreaterThan(3 * MiB)
+    expect(sent.at(-1)).toBe(8 * MiB)
+    expect(file).toMatchObject({ bytes: 8 * MiB, filename: 'large.bin' })
+    const answer = await server.fetch(`/v1/files/${file.id}/content`)
+    const content = new Uint8Array(8 * MiB).map((_, index) => index >> 12)
+    expect(new Uint8Array(await answer.arrayBuffer())).toEqual(content)
   })
 
   it('uploads bytes and a stream', async () => {
