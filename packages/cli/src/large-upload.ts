@@ -18,6 +18,8 @@ const MiB = 1024 * 1024
 /** What has more bytes is sent in parts. */
 export const largeBytes = 64 * MiB
 
+const giveUpMilliseconds = 5000
+
 export interface LargeUploadNeeds {
   readonly files: FilesApi
   readonly uploads: UploadsApi
@@ -54,6 +56,7 @@ export async function uploadLarge(
   let state = resume ? states.find(key) : undefined
   if (state !== undefined && state.bytes !== source.bytes) {
     note(`Sent from its beginning, as it has another size now: ${printable(path)}`)
+    await giveUp(state)
     state = undefined
   }
 
@@ -68,8 +71,11 @@ export async function uploadLarge(
     }
   }
 
-  function forget(): void {
-    if (isKept) states.forget(key)
+  /** Until it expires its bytes would count as used. What failed before is what is told. */
+  async function giveUp({ uploadId }: LargeUploadState): Promise<void> {
+    states.forget(key)
+    const patience = AbortSignal.timeout(giveUpMilliseconds)
+    await uploads.cancelUpload(uploadId, { signal: patience }).catch(() => undefined)
   }
 
   try {
@@ -78,7 +84,7 @@ export async function uploadLarge(
       resume: state,
       onState: keep,
     })
-    forget()
+    states.forget(key)
     return file
   } catch (error) {
     if (state === undefined) {
@@ -86,9 +92,7 @@ export async function uploadLarge(
     } else if (isKept && (signal.aborted || mayGoOn(error))) {
       note(`The same command with --resume sends the rest: ${printable(path)}`)
     } else {
-      forget()
-      // Until it expires its bytes would count as used. The failure is what is told.
-      await uploads.cancelUpload(state.uploadId).catch(() => undefined)
+      await giveUp(state)
     }
     throw error
   }

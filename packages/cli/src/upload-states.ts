@@ -52,7 +52,11 @@ export function createUploadStates(
       renameSync(`${path}.new`, path)
     },
     forget(key) {
-      rmSync(pathOf(key), { force: true })
+      try {
+        rmSync(pathOf(key), { force: true })
+      } catch {
+        // What stays is held against the content and the server before anything is made of it.
+      }
     },
   }
 }

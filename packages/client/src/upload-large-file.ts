@@ -9,6 +9,8 @@ import type { UploadsApi } from './uploads-api.ts'
 
 const MiB = 1024 * 1024
 
+const giveUpMilliseconds = 5000
+
 /** What a later call needs to go on; plain data, to be kept as JSON. */
 export interface LargeUploadState {
   readonly uploadId: string
@@ -73,6 +75,8 @@ export async function uploadLargeFile(
   if (begun !== undefined && 'file' in begun) return begun.file
   const state = begun ?? (await begin(uploads, content, purpose, options))
   try {
+    // Parts may have been found whose answers were lost.
+    if (begun !== undefined) await options.onState?.(state)
     const partIds = await sendParts(uploads, content, state, options)
     const { md5, signal } = options
     return fileOf(await uploads.completeUpload(state.uploadId, partIds, { md5, signal }))
@@ -108,15 +112,23 @@ async function findBegun(
   try {
     const { uploadId } = resume
     const { status, file } = await uploads.retrieveUpload(uploadId, { signal })
-    const isSame = await holdsAgainst(content, resume, signal)
-    // The answer to its completion may have been lost; its file may have been deleted since.
-    if (status === 'completed') return isSame && file ? { file } : undefined
-    if (status !== 'pending') return undefined
-    const parts = isSame ? await findLost(uploads, content, resume, signal) : undefined
-    if (parts !== undefined) return { ...resume, parts }
-    // It has no room for other parts, and its bytes would count as used until it expires.
-    await giveUp(uploads, uploadId)
-    return undefined
+    switch (status) {
+      case 'pending': {
+        const isSame = await holdsAgainst(content, resume, signal)
+        const parts = isSame ? await findLost(uploads, content, resume, signal) : undefined
+        if (parts !== undefined) return { ...resume, parts }
+        // It has no room for other parts, and its bytes would count as used until it expires.
+        await giveUp(uploads, uploadId)
+        return undefined
+      }
+      case 'completed': {
+        // The answer to its completion may have been lost; its file may have been deleted since.
+        const isKnown = file && resume.parts.every((part) => part !== null)
+        return isKnown && (await holdsAgainst(content, resume, signal)) ? { file } : undefined
+      }
+      default:
+        return undefined
+    }
   } catch (error) {
     // Most servers cannot tell about Uploads.
     if (error instanceof ApiException && [404, 405, 501].includes(error.status ?? 0))
@@ -259,7 +271,8 @@ function fileOf({ file }: Upload): OpenAIFile {
   throw new UnexpectedAnswerException('The server completed the Upload and named no file.')
 }
 
-/** The failure that leads here is the one to be told. */
+/** The failure that leads here is the one to be told, and soon: the line may be what failed. */
 async function giveUp(uploads: UploadsApi, uploadId: string): Promise<void> {
-  await uploads.cancelUpload(uploadId).catch(() => undefined)
+  const signal = AbortSignal.timeout(giveUpMilliseconds)
+  await uploads.cancelUpload(uploadId, { signal }).catch(() => undefined)
 }

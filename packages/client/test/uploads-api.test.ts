@@ -308,6 +308,20 @@ describe('uploadLargeFile', () => {
     expect(statusesOf(broken)).toEqual(['completed', 'completed'])
   })
 
+  it('begins anew where the Upload was completed, and not all is known of its parts', async () => {
+    const through: typeof fetch = async (input, init) => {
+      const response = await send(input, init)
+      return String(input).endsWith('/complete') ? new Response('{}', { status: 500 }) : response
+    }
+    const broken = makeTenant(through)
+    const { parts: known, ...rest } = await breakOff(broken)
+    const resume = { ...rest, parts: [...known.slice(0, -1), null] }
+    const { parts, through: next } = counting()
+    const { uploads } = again(broken, next)
+    await uploadLargeFile(uploads, content, 'user_data', { resume, partBytes })
+    expect(parts).toHaveLength(10)
+  })
+
   it.each([
     ['is unknown', (state: LargeUploadState) => ({ ...state, uploadId: 'upload_none' })],
     [
@@ -346,8 +360,13 @@ describe('uploadLargeFile', () => {
     expect(resume.parts.filter((part) => part !== null)).toHaveLength(3)
     const { parts, through: next } = counting()
     const { uploads, files } = again(broken, next)
-    const stored = await uploadLargeFile(uploads, content, 'user_data', { resume, partBytes })
+    const told: number[] = []
+    const stored = await uploadLargeFile(uploads, content, 'user_data', {
+      ...{ resume, partBytes },
+      onState: (state) => void told.push(state.parts.filter((part) => part !== null).length),
+    })
     expect(parts).toHaveLength(6)
+    expect(told[0]).toBe(4)
     expect((await contentOf(files, stored)).equals(content)).toBe(true)
   })
 

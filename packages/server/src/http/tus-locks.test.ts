@@ -73,4 +73,20 @@ describe('a lock', () => {
     await waiting
     expect(isThird).toBe(true)
   })
+
+  it('is waited for no longer than its patience', async () => {
+    const locks = createTusLocks(1)
+    const first = locks.lockerFor(ignore, never).newLock('a')
+    await first.lock(...unused)
+    const second = locks
+      .lockerFor(ignore, never)
+      .newLock('a')
+      .lock(...unused)
+    await expect(second).rejects.toMatchObject({ code: 'service_unavailable' })
+    await first.unlock()
+    await locks
+      .lockerFor(ignore, never)
+      .newLock('a')
+      .lock(...unused)
+  })
 })

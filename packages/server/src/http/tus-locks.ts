@@ -2,8 +2,7 @@
 
 import type { Lock, Locker } from '@tus/server'
 import { serviceUnavailable } from '../service/errors.ts'
-
-const patienceMilliseconds = 30_000
+import { orAborted } from '../service/or-aborted.ts'
 
 export interface TusLocks {
   /**
@@ -11,7 +10,7 @@ export interface TusLocks {
    *
    * @param giveWay is called when another request comes for the same Upload, as of a client that lost
    *   its connection before the server did.
-   * @param signal ends the waiting, with its reason; so do thirty seconds, with a ServiceError.
+   * @param signal ends the waiting, with its reason; so does its patience, with a ServiceError.
    */
   lockerFor(giveWay: () => void, signal: AbortSignal): Locker
 }
@@ -23,7 +22,8 @@ interface Turn {
 }
 
 /** Unlike the library's own locker it does not ask again and again while it waits. */
-export function createTusLocks(): TusLocks {
+/** @param patienceMilliseconds how long a request waits for those before it. */
+export function createTusLocks(patienceMilliseconds = 30_000): TusLocks {
   /** The last in the queue for each Upload. */
   const last = new Map<string, Turn>()
 
@@ -38,11 +38,19 @@ export function createTusLocks(): TusLocks {
           if (last.get(id) === turn) last.delete(id)
         })
         before?.giveWay()
+        if (before === undefined) return
+        const patience = new AbortController()
+        const timer = setTimeout(() => {
+          const cause = new Error('Another request for the same Upload does not end.')
+          patience.abort(serviceUnavailable(cause))
+        }, patienceMilliseconds)
         try {
-          if (before !== undefined) await orAborted(before.over, signal)
+          await orAborted(before.over, AbortSignal.any([signal, patience.signal]))
         } catch (error) {
           leave()
           throw error
+        } finally {
+          clearTimeout(timer)
         }
       },
       async unlock() {
@@ -53,21 +61,5 @@ export function createTusLocks(): TusLocks {
 
   return {
     lockerFor: (giveWay, signal) => ({ newLock: (id) => createLock(id, giveWay, signal) }),
-  }
-}
-
-async function orAborted(event: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  const timer = setTimeout(() => {
-    reject(serviceUnavailable(new Error('Another request for the same Upload does not end.')))
-  }, patienceMilliseconds)
-  try {
-    await Promise.race([event, aborted])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', abort)
   }
 }

@@ -28,7 +28,7 @@ export async function readNewUpload(request: FastifyRequest, maxBytes: number): 
   }
 }
 
-export async function readCompletion(request: FastifyRequest): Promise<Completion> {
+export async function readCompletion(request: FastifyRequest): Promise<Omit<Completion, 'signal'>> {
   const body = await readJsonObject(request, ['part_ids', 'md5'])
   return { partIds: toPartIds(body['part_ids']), md5: toMd5(body['md5']) }
 }

@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http'
 import { ClientLeft } from './body-source.ts'
 
-/** @param work for a request that came as a whole; its signal aborts when the client leaves. */
+/** @param work is given a signal that aborts when the client leaves. */
 export async function whileConnected<Result>(
   response: ServerResponse,
   work: (signal: AbortSignal) => Promise<Result>,

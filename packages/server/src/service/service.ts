@@ -53,7 +53,10 @@ export async function openService(needs: ServiceNeeds): Promise<Service> {
   return {
     access: createAccess({ metadata }),
     files,
-    uploads: createUploads({ metadata, blobs, files, staging, removal, clock, ids, settings }),
+    uploads: createUploads({
+      ...{ metadata, blobs, files, staging, removal, binding },
+      ...{ clock, ids, settings },
+    }),
     sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),
     async check() {
       await Promise.all([health.check(), binding.check()])

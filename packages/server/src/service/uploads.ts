@@ -1,5 +1,6 @@
 /** Uploads: content that comes in parts, in any order, and becomes a file in one step. */
 
+import { hash } from 'node:crypto'
 import {
   limits,
   type Upload,
@@ -7,7 +8,6 @@ import {
   type UploadPartPage,
   type UploadPurpose,
 } from '@coffer/contract'
-import PQueue from 'p-queue'
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
@@ -26,6 +26,7 @@ import {
   partTooLarge,
   partUnknown,
   quotaExceeded,
+  serviceUnavailable,
   uploadNotFound,
   uploadNotPending,
   uploadTooSlow,
@@ -34,7 +35,9 @@ import { type Files, lifetimeOf, readSegments } from './files.ts'
 import type { Ids } from './ids.ts'
 import { checkName, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
+import { createSharedWork } from './shared-work.ts'
 import type { StagedContent, Staging } from './staging.ts'
+import type { StoreBinding } from './store-binding.ts'
 
 /** How many completions read their bytes at once, however many ask for it. */
 const md5AtOnce = 2
@@ -71,8 +74,8 @@ export interface Completion {
   readonly partIds: readonly string[]
   /** Of the whole content, in lower-case hexadecimal. */
   readonly md5: string | undefined
-  /** Aborted when nobody waits for it any more: to take an MD5 may take a minute. */
-  readonly signal?: AbortSignal | undefined
+  /** Ends the waiting for an MD5, which may take a minute; who asks again finds it taken. */
+  readonly signal: AbortSignal
 }
 
 export interface Uploads {
@@ -116,16 +119,17 @@ export interface UploadsNeeds {
   readonly files: Pick<Files, 'find'>
   readonly staging: Staging
   readonly removal: Removal
+  readonly binding: Pick<StoreBinding, 'check'>
   readonly clock: Clock
   readonly ids: Ids
   readonly settings: UploadSettings
 }
 
 export function createUploads(needs: UploadsNeeds): Uploads {
-  const { metadata, blobs, files, staging, removal, clock, ids, settings } = needs
+  const { metadata, blobs, files, staging, removal, binding, clock, ids, settings } = needs
   const { profile, maxPartBytes, uploadSeconds, organizationQuotaBytes } = settings
 
-  const md5Turns = new PQueue({ concurrency: md5AtOnce })
+  const checked = createSharedWork<Upload>(md5AtOnce)
 
   async function find({ project_id }: Caller, id: string): Promise<UploadRow> {
     const row = await metadata.findUpload({ project_id, id })
@@ -155,16 +159,20 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     caller: Caller,
     { id, bytes }: UploadRow,
     parts: readonly PartRow[],
-    { md5, signal }: { md5: string; signal: AbortSignal | undefined },
+    md5: string,
   ): Promise<void> {
-    const pieces = readSegments(blobs, parts, { start: 0, end: bytes })
     try {
-      const found = await blobs.md5(whileWanted(pieces, signal))
+      const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
       if (found !== md5) throw contentMd5Differs(md5, found)
     } catch (error) {
       if (!(error instanceof BlobError)) throw error
-      // It may have been cancelled while it was read.
-      if (error.code === 'not-found') await findPending(caller, id)
+      if (error.code === 'not-found') {
+        // It may have been cancelled while it was read, or all bytes be out of reach.
+        await findPending(caller, id)
+        await binding.check().catch((cause: unknown) => {
+          throw serviceUnavailable(cause)
+        })
+      }
       throw ['not-found', 'damaged'].includes(error.code) ? contentDamaged(error) : error
     }
   }
@@ -226,13 +234,13 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
     if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
     if (md5 === undefined) return commit(caller, upload, partIds, chosen)
-    const checkAndCommit = async () => {
+    const key = JSON.stringify([id, md5, hash('sha256', partIds.join())])
+    return checked.ask(key, signal, async () => {
       // While it waited for its turn another request may have completed it.
       const now = await find(caller, id)
-      if (now.status === 'pending') await requireMd5(caller, now, chosen, { md5, signal })
+      if (now.status === 'pending') await requireMd5(caller, now, chosen, md5)
       return commit(caller, upload, partIds, chosen)
-    }
-    return md5Turns.add(checkAndCommit, signal === undefined ? {} : { signal })
+    })
   }
 
   async function commit(
@@ -356,18 +364,9 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       const upload = await find(caller, id)
       // Another request may have finished it.
       if (upload.status === 'completed') return toUpload(caller, upload)
-      return complete(caller, id, { partIds: parts.map((part) => part.id), md5: undefined })
+      const partIds = parts.map((part) => part.id)
+      return complete(caller, id, { partIds, md5: undefined, signal: new AbortController().signal })
     },
-  }
-}
-
-async function* whileWanted(
-  pieces: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
-    signal?.throwIfAborted()
-    yield piece
   }
 }
 
