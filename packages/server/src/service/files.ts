@@ -10,7 +10,6 @@ import {
   type UploadPurpose,
 } from '@coffer/contract'
 import type { ByteRange } from '../blobs/blob-driver.ts'
-import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { FileRow, Segment } from '../metadata/files.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
@@ -22,7 +21,6 @@ import {
   fileNotFound,
   fileTooLarge,
   quotaExceeded,
-  serviceUnavailable,
   uploadTooSlow,
 } from './errors.ts'
 import type { Ids } from './ids.ts'
@@ -30,6 +28,7 @@ import type { Log } from './log.ts'
 import type { Measures } from './measures.ts'
 import { checkName, isDownloadable, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
+import { readSegments, requireLoss } from './segments.ts'
 import type { StagedContent, Staging } from './staging.ts'
 import type { StoreBinding } from './store-binding.ts'
 
@@ -116,18 +115,12 @@ export function createFiles(needs: FilesNeeds): Files {
     try {
       yield* readSegments(blobs, segments, range)
     } catch (error) {
-      if (!(error instanceof BlobError)) throw error
-      if (error.code === 'not-found') {
-        // The file may have been deleted since its row was read, or all bytes be out of reach.
-        await find(caller, id)
-        await binding.check().catch((cause: unknown) => {
-          throw serviceUnavailable(cause)
-        })
-      } else if (error.code !== 'damaged') throw error
+      // The file may have been deleted since its row was read.
+      const loss = await requireLoss(error, () => find(caller, id), binding)
       measures.add('blob_integrity_failures')
-      log.error({ err: error, file: id }, 'the content of a file is damaged or missing')
+      log.error({ err: loss, file: id }, 'the content of a file is damaged or missing')
       await metadata.markDamagedFile({ project_id: caller.project_id, id, now: clock.now() })
-      throw contentDamaged(error)
+      throw contentDamaged(loss)
     }
   }
 
@@ -241,23 +234,6 @@ export function createFiles(needs: FilesNeeds): Files {
 /** Seconds from its creation until a file expires, if it does. @param wished by its uploader. */
 export function lifetimeOf(purpose: UploadPurpose, wished: number | undefined): number | null {
   return wished ?? (purpose === 'batch' ? limits.batchSeconds : null)
-}
-
-/** The bytes of a range of the content that the segments make up, one after the other. */
-export async function* readSegments(
-  blobs: BlobStore,
-  segments: readonly Segment[],
-  { start, end }: ByteRange,
-): AsyncGenerator<Uint8Array> {
-  let offset = 0
-  for (const { blob_id, bytes, checksums } of segments) {
-    const within = { start: Math.max(start - offset, 0), end: Math.min(end - offset, bytes) }
-    if (within.start < within.end) yield* blobs.read({ id: blob_id, bytes, checksums }, within)
-    offset += bytes
-  }
-  // An answer of a size that was told would never end.
-  if (offset < end)
-    throw new BlobError('not-found', 'The segments are shorter than what they make up.')
 }
 
 function toFile(row: FileRow): File {

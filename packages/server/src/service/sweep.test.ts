@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
+import { countingBytes } from '../../test/counting-bytes.ts'
 import type { BlobDriver } from '../blobs/blob-driver.ts'
 import { createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
@@ -379,15 +380,4 @@ function watchDriver(broken: ReadonlySet<string>) {
     },
   }
   return { driver, stored: () => [...ids] }
-}
-
-/** Bytes that count, in place of random ones: later ids are greater. */
-function countingBytes(): (bytes: number) => Buffer {
-  let count = 0
-  return (bytes) => {
-    count += 1
-    const counted = Buffer.alloc(bytes)
-    counted.writeUInt32BE(count, bytes - 4)
-    return counted
-  }
 }

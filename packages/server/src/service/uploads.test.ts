@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
+import { countingBytes } from '../../test/counting-bytes.ts'
 import { type BlobStore, createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
 import { openSqliteStore } from '../metadata/sqlite.ts'
@@ -208,15 +209,4 @@ function watchReads(store: BlobStore) {
     hook = next
   }
   return { blobs, reads, beforeRead }
-}
-
-/** Bytes that count, in place of random ones. */
-function countingBytes(): (bytes: number) => Buffer {
-  let count = 0
-  return (bytes) => {
-    count += 1
-    const counted = Buffer.alloc(bytes)
-    counted.writeUInt32BE(count, bytes - 4)
-    return counted
-  }
 }

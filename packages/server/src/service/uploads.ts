@@ -8,7 +8,6 @@ import {
   type UploadPartPage,
   type UploadPurpose,
 } from '@coffer/contract'
-import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
@@ -26,15 +25,15 @@ import {
   partTooLarge,
   partUnknown,
   quotaExceeded,
-  serviceUnavailable,
   uploadNotFound,
   uploadNotPending,
   uploadTooSlow,
 } from './errors.ts'
-import { type Files, lifetimeOf, readSegments } from './files.ts'
+import { type Files, lifetimeOf } from './files.ts'
 import type { Ids } from './ids.ts'
 import { checkName, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
+import { readSegments, requireLoss } from './segments.ts'
 import { createSharedWork } from './shared-work.ts'
 import type { StagedContent, Staging } from './staging.ts'
 import type { StoreBinding } from './store-binding.ts'
@@ -165,15 +164,8 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
       if (found !== md5) throw contentMd5Differs(md5, found)
     } catch (error) {
-      if (!(error instanceof BlobError)) throw error
-      if (error.code === 'not-found') {
-        // It may have been cancelled while it was read, or all bytes be out of reach.
-        await findPending(caller, id)
-        await binding.check().catch((cause: unknown) => {
-          throw serviceUnavailable(cause)
-        })
-      }
-      throw ['not-found', 'damaged'].includes(error.code) ? contentDamaged(error) : error
+      // They may have been cancelled while they were read.
+      throw contentDamaged(await requireLoss(error, () => findPending(caller, id), binding))
     }
   }
 
