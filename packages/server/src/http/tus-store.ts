@@ -77,8 +77,8 @@ export class TusStore extends DataStore {
     const { upload, arrivedBytes, tusMetadata } = await this.find(id)
     // The server may have stopped between the last byte and the file.
     await this.#finishIf(upload.status === 'pending' && arrivedBytes === upload.bytes, id)
-    const metadata = tusMetadata === '' ? {} : { metadata: Metadata.parse(tusMetadata) }
-    return new TusUpload({ id, size: upload.bytes, offset: arrivedBytes, ...metadata })
+    const metadata = Metadata.parse(tusMetadata)
+    return new TusUpload({ id, size: upload.bytes, offset: arrivedBytes, metadata })
   }
 
   /**
@@ -87,7 +87,8 @@ export class TusStore extends DataStore {
    */
   override async write(_: unknown, id: string, offset: number): Promise<number> {
     const { uploads, request, reply, maxPartBytes, checksum } = this.#needs
-    const { bytes } = (await this.find(id)).upload
+    if (this.upload === undefined) throw new Error('The library writes to what it did not look up.')
+    const { bytes } = this.upload
     welcome(request, reply)
 
     let failure: unknown
