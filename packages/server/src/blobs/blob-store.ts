@@ -5,7 +5,7 @@ import type { BlobDriver, ByteRange } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
 import { blockBytes, checkBlocks, wholeBlocks } from './block-sums.ts'
 import { createDigests } from './digests.ts'
-import { createIntake, type TakenIn } from './intake.ts'
+import { createIntake, type PieceReader, type TakenIn } from './intake.ts'
 import { createPieceBuffers } from './piece-buffers.ts'
 
 /** A blob as its reader knows it. */
@@ -19,15 +19,16 @@ export interface KnownBlob {
 export interface BlobStore {
   /**
    * Writes a new blob durably, or leaves nothing behind. A piece of `source` is the source's again
-   * once the next is asked for.
+   * once the next is asked for. A `reader` is given all of it too.
    *
    * @throws BlobError `too-large` at the first byte over `maxBytes`, `exists`, `full`,
-   *   `unavailable`; whatever `source` throws comes through unchanged.
+   *   `unavailable`; what `source` or `reader` throws comes through
+   *   unchanged.
    */
   write(
     id: string,
     source: AsyncIterable<Uint8Array>,
-    options: { maxBytes: number },
+    options: { maxBytes: number; reader?: PieceReader | undefined },
   ): Promise<TakenIn>
   /**
    * Yields the bytes of a range, of which each was found to be as it was written.
@@ -59,13 +60,13 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
   const buffers = createPieceBuffers()
 
   return {
-    async write(id, source, { maxBytes }) {
-      await using intake = createIntake(source, { maxBytes, digests, buffers })
+    async write(id, source, { maxBytes, reader }) {
+      await using intake = createIntake(source, { maxBytes, reader, digests, buffers })
       try {
         await driver.write(id, intake.pieces())
         return intake.result()
       } catch (error) {
-        throw intake.sourceFailed() ? error : asBlobError(error)
+        throw intake.failedOutside() ? error : asBlobError(error)
       }
     },
 

@@ -4,7 +4,8 @@
  */
 
 import { hash } from 'node:crypto'
-import { siblingModule, startThread, type Thread } from '../threads/thread.ts'
+import { createPieceWorks, type PieceWork } from '../threads/piece-works.ts'
+import { siblingModule } from '../threads/thread.ts'
 import { createBlockSums } from './block-sums.ts'
 
 export interface ContentDigests {
@@ -14,64 +15,26 @@ export interface ContentDigests {
   readonly checksums: Uint8Array
 }
 
-export interface Digest<Result = ContentDigests> {
-  /**
-   * Takes in what comes next, which may be overwritten once this resolves. What is not in shared
-   * memory is copied.
-   */
-  add(piece: Uint8Array): Promise<void>
-  /** To be called once, also where nobody needs the digests any more. */
-  result(): Promise<Result>
-}
-
 export interface Digests {
   /** Of content that comes in pieces. @throws if the thread does not start. */
-  begin(): Promise<Digest>
+  begin(): Promise<PieceWork<ContentDigests>>
   /** Of content that comes in pieces, in lower-case hexadecimal. @throws as `begin`. */
-  beginMd5(): Promise<Digest<string>>
+  beginMd5(): Promise<PieceWork<string>>
   /** Ends the thread, which must have nothing left to do. */
   close(): Promise<void>
 }
 
 /** The thread starts with the first digest, and again should it have stopped. */
 export function createDigests(): Digests {
-  let thread: Promise<Thread> | undefined
-  let lastNumber = 0
-
-  function stopped(cause?: Error): Error {
-    thread = undefined
-    return new Error('The thread for digests stopped.', { cause })
-  }
-
-  async function start(): Promise<Thread> {
-    try {
-      const module = siblingModule('digest-thread', import.meta.url)
-      return await startThread({ name: 'coffer-digests', module, stopped })
-    } catch (error) {
-      thread = undefined
-      throw error
-    }
-  }
-
-  async function begin<Result>(kind: 'content' | 'md5'): Promise<Digest<Result>> {
-    thread ??= start()
-    const { call } = await thread
-    lastNumber += 1
-    const number = lastNumber
-    return {
-      async add(piece) {
-        await call('add', [number, kind, piece])
-      },
-      result: () => call('result', [number, kind]) as Promise<Result>,
-    }
-  }
-
+  const works = createPieceWorks({
+    name: 'coffer-digests',
+    module: siblingModule('digest-thread', import.meta.url),
+    task: 'digests',
+  })
   return {
-    begin: () => begin('content'),
-    beginMd5: () => begin('md5'),
-    async close() {
-      await (await thread)?.end()
-    },
+    begin: () => works.begin('content'),
+    beginMd5: () => works.begin('md5'),
+    close: works.close,
   }
 }
 

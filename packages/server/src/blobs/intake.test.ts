@@ -14,7 +14,7 @@ describe('content on its way to a driver', () => {
       buffers: createPieceBuffers(),
     })
     await expect(Array.fromAsync(intake.pieces())).rejects.toThrow('out of memory')
-    expect(intake.sourceFailed()).toBe(false)
+    expect(intake.failedOutside()).toBe(false)
     expect(intake.result).toThrow('not read to its end')
     await intake[Symbol.asyncDispose]()
   })
@@ -53,6 +53,84 @@ describe('content on its way to a driver', () => {
     expect((await third).value?.buffer).toBe(first.value?.buffer)
     held[1]?.resolve()
     await pieces.return(undefined)
+    // The buffer is given back once the thread has done with it too.
+    held[2]?.resolve()
+  })
+
+  it('waits for who reads along, too', async () => {
+    const held: PromiseWithResolvers<void>[] = []
+    const reader = {
+      add() {
+        const added = Promise.withResolvers<void>()
+        held.push(added)
+        return added.promise
+      },
+    }
+    const given: Uint8Array[] = []
+    const buffers = createPieceBuffers()
+    const { giveBack } = buffers
+    const watched = {
+      ...buffers,
+      giveBack(one: Uint8Array) {
+        given.push(one)
+        giveBack(one)
+      },
+    }
+    const intake = createIntake(content(4 * pieceBytes), {
+      ...{ maxBytes: noLimit, reader, digests: failingAt(Number.NaN), buffers: watched },
+    })
+    const pieces = intake.pieces()
+    await pieces.next()
+    await pieces.next()
+    let isThird = false
+    const third = pieces.next().then(() => {
+      isThird = true
+    })
+    await new Promise(setImmediate)
+    expect(isThird).toBe(false)
+    held[0]?.resolve()
+    await third
+    await pieces.return(undefined)
+    const closed = intake[Symbol.asyncDispose]()
+    await new Promise(setImmediate)
+    expect(given).toEqual([])
+    for (const one of held) one.resolve()
+    await closed
+    expect(given).toHaveLength(2)
+  })
+
+  it.each([0, 1, 2])('ends with the error of who reads along, at its piece %i', async (nth) => {
+    let added = 0
+    const reader = {
+      async add() {
+        added += 1
+        if (added > nth) throw new Error('cannot read')
+      },
+    }
+    await using intake = createIntake(content(2.5 * pieceBytes), {
+      ...{ maxBytes: noLimit, reader, digests: failingAt(Number.NaN) },
+      buffers: createPieceBuffers(),
+    })
+    await expect(Array.fromAsync(intake.pieces())).rejects.toThrow('cannot read')
+    expect(intake.failedOutside()).toBe(true)
+    expect(intake.result).toThrow('not read to its end')
+  })
+
+  it('gives all of it to who reads along, be it small or large', async () => {
+    for (const size of [0, 1, 16 * 1024, 16 * 1024 + 1, 2.5 * pieceBytes]) {
+      let read = 0
+      const reader = {
+        async add(piece: Uint8Array) {
+          read += piece.length
+        },
+      }
+      await using intake = createIntake(content(size), {
+        ...{ maxBytes: noLimit, reader, digests: failingAt(Number.NaN) },
+        buffers: createPieceBuffers(),
+      })
+      await Array.fromAsync(intake.pieces())
+      expect(read).toBe(size)
+    }
   })
 
   it.each([

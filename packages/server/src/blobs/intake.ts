@@ -1,8 +1,9 @@
 /** Content on its way to a driver: counted, bounded, digested and gathered into large pieces. */
 
+import type { PieceWork } from '../threads/piece-works.ts'
 import { pieceBytes, smallBytes } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
-import { type ContentDigests, type Digest, type Digests, digestsOf } from './digests.ts'
+import { type ContentDigests, type Digests, digestsOf } from './digests.ts'
 import type { PieceBuffers } from './piece-buffers.ts'
 
 export interface TakenIn extends ContentDigests {
@@ -12,24 +13,31 @@ export interface TakenIn extends ContentDigests {
 export interface Intake extends AsyncDisposable {
   /** To be read once. @throws BlobError `too-large`; what the source or the digests throw. */
   pieces(): AsyncGenerator<Uint8Array>
-  /** Whether an error of `pieces` was the source's. */
-  sourceFailed(): boolean
+  /** Whether an error of `pieces` was the source's or the reader's. */
+  failedOutside(): boolean
   /** Of content whose pieces were read to the end. */
   result(): TakenIn
 }
 
+/** Reads along while content is taken in. */
+export interface PieceReader {
+  /** Is given each piece, in order, which is overwritten once this resolves. Its errors end the intake. */
+  add(piece: Uint8Array): Promise<void>
+}
+
 export interface IntakeNeeds {
   readonly maxBytes: number
+  readonly reader?: PieceReader | undefined
   readonly digests: Pick<Digests, 'begin'>
   readonly buffers: PieceBuffers
 }
 
 export function createIntake(
   source: AsyncIterable<Uint8Array>,
-  { maxBytes, digests, buffers }: IntakeNeeds,
+  { maxBytes, reader, digests, buffers }: IntakeNeeds,
 ): Intake {
   let bytes = 0
-  let sourceFailed = false
+  let failedOutside = false
   let taken: ContentDigests | undefined
   let gathering: Gathering | undefined
 
@@ -37,7 +45,16 @@ export function createIntake(
     try {
       yield* source
     } catch (error) {
-      sourceFailed = true
+      failedOutside = true
+      throw error
+    }
+  }
+
+  async function readAlong(piece: Uint8Array): Promise<void> {
+    try {
+      await reader?.add(piece)
+    } catch (error) {
+      failedOutside = true
       throw error
     }
   }
@@ -55,7 +72,7 @@ export function createIntake(
           held.push(Uint8Array.from(part))
           continue
         }
-        gathering ??= createGathering(await digests.begin(), buffers)
+        gathering ??= createGathering({ digest: await digests.begin(), readAlong, buffers })
         for (const first of held) yield* gathering.add(first)
         held = []
         yield* gathering.add(part)
@@ -63,6 +80,7 @@ export function createIntake(
       if (gathering === undefined) {
         const whole = joined(held)
         taken = digestsOf(whole)
+        await readAlong(whole)
         yield whole
       } else {
         yield* gathering.rest()
@@ -71,7 +89,7 @@ export function createIntake(
       }
     },
 
-    sourceFailed: () => sourceFailed,
+    failedOutside: () => failedOutside,
 
     result() {
       if (taken === undefined) throw new Error('The content was not read to its end.')
@@ -86,18 +104,24 @@ export function createIntake(
 
 type Gathering = ReturnType<typeof createGathering>
 
-/** Fills one buffer while the thread reads the other and the driver writes it. */
-function createGathering(digest: Digest, buffers: PieceBuffers) {
+interface GatheringNeeds {
+  readonly digest: PieceWork<ContentDigests>
+  readonly readAlong: (piece: Uint8Array) => Promise<void>
+  readonly buffers: PieceBuffers
+}
+
+/** Fills one buffer while the thread and the reader read the other and the driver writes it. */
+function createGathering({ digest, readAlong, buffers }: GatheringNeeds) {
   let filling = takeBuffer()
   /** Most content that is not small has just one piece. */
   let other: ReturnType<typeof takeBuffer> | undefined
   let filled = 0
-  /** Whether what is filled is with the thread and the driver. */
+  /** Whether what is filled is with those who read it and the driver. */
   let isGiven = false
   let result: Promise<ContentDigests> | undefined
 
   function takeBuffer() {
-    return { buffer: buffers.take(), digested: Promise.resolve() }
+    return { buffer: buffers.take(), isRead: Promise.resolve() }
   }
 
   function finish(): Promise<ContentDigests> {
@@ -107,9 +131,9 @@ function createGathering(digest: Digest, buffers: PieceBuffers) {
 
   function give(): Uint8Array {
     const piece = filling.buffer.subarray(0, filled)
-    filling.digested = digest.add(piece)
+    filling.isRead = allDone([digest.add(piece), readAlong(piece)])
     // It is asked for when the buffer is needed again, or with the result.
-    filling.digested.catch(() => {})
+    filling.isRead.catch(() => {})
     isGiven = true
     return piece
   }
@@ -120,7 +144,7 @@ function createGathering(digest: Digest, buffers: PieceBuffers) {
     filling = next
     filled = 0
     isGiven = false
-    await filling.digested
+    await filling.isRead
   }
 
   return {
@@ -139,16 +163,21 @@ function createGathering(digest: Digest, buffers: PieceBuffers) {
       if (!isGiven) yield give()
     },
     async result() {
-      await Promise.all([filling.digested, other?.digested])
+      await Promise.all([filling.isRead, other?.isRead])
       return finish()
     },
     /** To be called once neither the driver nor the source has anything to do with it. */
     async close() {
-      // Answered after all that was asked before.
-      await finish().catch(() => {})
+      await Promise.allSettled([filling.isRead, other?.isRead, finish()])
       for (const one of [filling, other]) if (one !== undefined) buffers.giveBack(one.buffer)
     },
   }
+}
+
+/** Rejects as the first that does, once none of them goes on. */
+async function allDone(works: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(works)
+  await Promise.all(works)
 }
 
 /** In a buffer of their own: a message to a thread copies the whole of a larger one. */

@@ -16,6 +16,18 @@ export interface Answer {
   readonly error?: ThreadError
 }
 
+/** What a thread asks who started it. */
+export interface Question {
+  readonly question: number
+  readonly value: unknown
+}
+
+export interface Reply {
+  readonly question: number
+  readonly value?: unknown
+  readonly error?: ThreadError
+}
+
 /** An error as it passes between threads, which keep no more of one than its message. */
 export interface ThreadError {
   readonly message: string

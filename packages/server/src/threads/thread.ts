@@ -4,7 +4,15 @@ import { once } from 'node:events'
 import { getCompileCacheDir } from 'node:module'
 import { dirname, extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { type Answer, type Call, end, fromThreadError } from './messages.ts'
+import {
+  type Answer,
+  type Call,
+  end,
+  fromThreadError,
+  type Question,
+  type Reply,
+  toThreadError,
+} from './messages.ts'
 
 export interface ThreadOptions {
   /** What operators see it under, as in `top -H`: fifteen characters at most. */
@@ -13,13 +21,26 @@ export interface ThreadOptions {
   readonly module: URL
   /** Its `workerData`. */
   readonly data?: unknown
+  /** Of its heap, in MiB; beyond it the thread ends with an error. By default the system's memory decides. */
+  readonly heapMiB?: number | undefined
+  /** Answers what the thread asks. */
+  readonly asked?: (question: unknown) => Promise<unknown>
   /** What calls reject with once the thread has ended, be it by an error; called once. */
   readonly stopped: (cause?: Error) => Error
+}
+
+export interface ThreadUsage {
+  /** Processor time since it started, in milliseconds. */
+  readonly cpuMilliseconds: number
+  /** Of its heap, and of what lies outside of that and is held by it. */
+  readonly memoryBytes: number
 }
 
 export interface Thread {
   /** Resolves with what the call gave; rejects with what it threw. */
   call(name: string, args: readonly unknown[]): Promise<unknown>
+  /** What it has used so far, which is also told while it is busy. Rejects once the thread has ended. */
+  usage(): Promise<ThreadUsage>
   /** Ends the thread, which must have nothing left to do, in its own time. */
   end(): Promise<void>
   /** Ends it now. */
@@ -33,8 +54,11 @@ export function siblingModule(name: string, from: string): URL {
 
 /** @throws what the module throws while it starts. */
 export async function startThread(options: ThreadOptions): Promise<Thread> {
-  const { name, module, data, stopped } = options
-  const worker = new Worker(entryOf(module), { eval: true, name, workerData: data })
+  const { name, module, data, heapMiB, asked, stopped } = options
+  const worker = new Worker(entryOf(module), {
+    ...{ eval: true, name, workerData: data },
+    ...(heapMiB === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapMiB } }),
+  })
   await begun(worker)
 
   const pending = new Map<number, PromiseWithResolvers<unknown>>()
@@ -43,8 +67,12 @@ export async function startThread(options: ThreadOptions): Promise<Thread> {
   let failure: Error | undefined
   const ended = Promise.withResolvers<void>()
 
-  worker.on('message', (answers: Answer[]) => {
-    for (const { id, value, error } of answers) {
+  worker.on('message', (message: Answer[] | Question) => {
+    if (!Array.isArray(message)) {
+      void reply(message)
+      return
+    }
+    for (const { id, value, error } of message) {
       const call = pending.get(id)
       pending.delete(id)
       if (error === undefined) call?.resolve(value)
@@ -56,6 +84,14 @@ export async function startThread(options: ThreadOptions): Promise<Thread> {
     fail()
     ended.resolve()
   })
+
+  async function reply({ question, value }: Question): Promise<void> {
+    const answer: Reply = await Promise.try(async () => asked?.(value)).then(
+      (given) => ({ question, value: given }),
+      (error: unknown) => ({ question, error: toThreadError(error) }),
+    )
+    worker.postMessage(answer)
+  }
 
   /** An error comes before the exit, which follows in any case. */
   function fail(cause?: Error): void {
@@ -78,6 +114,17 @@ export async function startThread(options: ThreadOptions): Promise<Thread> {
       }
       outbox.push({ id: lastId, name, args })
       return call.promise
+    },
+    async usage() {
+      const [{ user, system }, heap] = await Promise.all([
+        worker.cpuUsage(),
+        worker.getHeapStatistics(),
+      ])
+      const { total_heap_size, external_memory, malloced_memory } = heap
+      return {
+        cpuMilliseconds: (user + system) / 1000,
+        memoryBytes: total_heap_size + external_memory + malloced_memory,
+      }
     },
     end() {
       worker.postMessage(end)
