@@ -14,6 +14,7 @@ import { openSqliteStore } from '../../packages/server/src/metadata/sqlite.ts'
 import type { Caller } from '../../packages/server/src/service/access.ts'
 import { createIds } from '../../packages/server/src/service/ids.ts'
 import { openService, type Service } from '../../packages/server/src/service/service.ts'
+import { rules, trialRules } from '../../packages/server/test/no-rules.ts'
 import { withDriverFaults, withFaults } from './faulty-stores.ts'
 import { report, tries } from './length.ts'
 import { createRandom, type Random } from './random.ts'
@@ -89,7 +90,10 @@ async function runSeed(seed: number, fired: Map<string, number>): Promise<number
       uploadSeconds: 3600,
       organizationQuotaBytes: quota,
     } as const
-    const service = await openService({ metadata, blobs, clock, ids, log, measures, settings })
+    const service = await openService({
+      ...{ metadata, blobs, rules, trialRules },
+      ...{ clock, ids, log, measures, settings },
+    })
     const owner = await plain.ensureOwner({
       organization_id: ids.organization(),
       project_id: ids.project(),
@@ -157,11 +161,8 @@ async function upload({ files }: Service, caller: Caller, model: Model, random: 
   try {
     const known = { filename: 'f', purpose: 'user_data', isBounded: random.chance(0.5) } as const
     await using staged = await files.stage(caller, source(), known)
-    const file = await files.create(caller, staged, {
-      filename: 'f',
-      purpose: 'user_data',
-      expiresAfter: undefined,
-    })
+    const about = { filename: 'f', purpose: 'user_data', expiresAfter: undefined } as const
+    const file = await files.create(caller, staged, about, new AbortController().signal)
     expect(isCut).toBe(false)
     expect(file.bytes).toBe(content.length)
     model.stored.set(file.id, sha256(content))

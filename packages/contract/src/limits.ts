@@ -7,6 +7,12 @@ export const limits = {
   fileBytes: 512 * MiB,
   /** All files of one organization: the seed's 100 GB. */
   organizationBytes: 100_000_000_000,
+  /** The text of one file for assistants, in tokens of o200k_base: the seed's 2 million. */
+  fileTokens: 2_000_000,
+  /** One file for a batch: 200 MB, as in the vendor's error text (contract §2.3). */
+  batchBytes: 200 * MiB,
+  /** Requests in one file for a batch (contract §6.2). */
+  batchLines: 50_000,
   /** `expires_after.seconds`: from one hour to thirty days. */
   expiresAfterSeconds: { least: 3_600, most: 2_592_000 },
   /** Files of a batch go after thirty days unless told otherwise. */

@@ -30,7 +30,7 @@ export const problems = {
   property_too_long: refusal(400),
   purpose_invalid: refusal(400),
   filename_invalid: refusal(400, 'invalid_filename'),
-  file_format_invalid: refusal(400),
+  content_refused: refusal(400),
   value_invalid: refusal(400, 'invalid_value'),
   integer_invalid: refusal(400, 'invalid_type'),
   integer_below_min: refusal(400, 'integer_below_min_value'),
@@ -90,6 +90,19 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems
 
+/** One thing that is wrong with a file's content. */
+export const ContentFault = z
+  .object({
+    line: z.int().min(1).nullable().describe('Null where it is the file as a whole.'),
+    offset: z.int().min(0).nullable().describe("Of the line's first byte in the file."),
+    code: z.string(),
+    message: z.string(),
+    param: z.string().nullable().describe('The parameter that is meant, if it is one.'),
+    expected: z.string().describe('What would have been right.'),
+  })
+  .describe("What is wrong with a file's content.")
+export type ContentFault = z.infer<typeof ContentFault>
+
 export const Problem = z
   .object({
     error: z.object({
@@ -98,6 +111,11 @@ export const Problem = z
       param: z.string().nullable(),
       code: z.string().nullable(),
     }),
+    details: z
+      .array(ContentFault)
+      .optional()
+      .describe('The first hundred faults of content that was refused; an extension.'),
+    details_total: z.int().min(1).optional().describe('How many faults there are in all.'),
   })
   .describe('Why a request failed.')
 export type Problem = z.infer<typeof Problem>

@@ -6,6 +6,7 @@ import { limits } from '@coffer/contract'
 import { z } from 'zod'
 
 const bytes = z.coerce.number().pipe(z.int('expected a whole number of bytes').min(1))
+const count = z.coerce.number().pipe(z.int('expected a whole number').min(1))
 const seconds = z.coerce.number().pipe(z.int('expected a whole number of seconds').min(1))
 
 const Listen = z.string().transform((text, context) => {
@@ -82,10 +83,33 @@ export const settings = {
       "openai: the vendor's refusals too.",
     standard: 'open',
   },
+  COFFER_CONTENT_RULES: {
+    schema: z.enum(['strict', 'full', 'openai', 'off']),
+    description:
+      'What is asked of content. full: all that its use would stumble on later. strict: also that ' +
+      "shapes of training lines and batches' endpoints are known. openai: what the vendor refuses " +
+      'at the upload. off: nothing.',
+    standard: 'full',
+  },
   COFFER_MAX_FILE_BYTES: {
     schema: bytes,
     description: 'The size of one file, in bytes.',
     standard: String(limits.fileBytes),
+  },
+  COFFER_MAX_FILE_TOKENS: {
+    schema: count,
+    description: 'The tokens of one file for assistants, in the encoding o200k_base.',
+    standard: String(limits.fileTokens),
+  },
+  COFFER_MAX_BATCH_BYTES: {
+    schema: bytes,
+    description: 'The size of one file for a batch, in bytes.',
+    standard: String(limits.batchBytes),
+  },
+  COFFER_MAX_BATCH_LINES: {
+    schema: count,
+    description: 'The requests in one file for a batch.',
+    standard: String(limits.batchLines),
   },
   COFFER_MAX_UPLOAD_BYTES: {
     schema: bytes,
@@ -139,7 +163,11 @@ export interface Config {
   readonly blobs: Value<'COFFER_BLOBS_URL'>
   readonly apiKey: string | undefined
   readonly profile: Value<'COFFER_PROFILE'>
+  readonly contentRules: Value<'COFFER_CONTENT_RULES'>
   readonly maxFileBytes: number
+  readonly maxFileTokens: number
+  readonly maxBatchBytes: number
+  readonly maxBatchLines: number
   readonly maxUploadBytes: number
   readonly maxPartBytes: number
   readonly uploadSeconds: number
@@ -187,7 +215,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     apiKey: read('COFFER_API_KEY'),
     profile: read('COFFER_PROFILE'),
+    contentRules: read('COFFER_CONTENT_RULES'),
     maxFileBytes: read('COFFER_MAX_FILE_BYTES'),
+    maxFileTokens: read('COFFER_MAX_FILE_TOKENS'),
+    maxBatchBytes: read('COFFER_MAX_BATCH_BYTES'),
+    maxBatchLines: read('COFFER_MAX_BATCH_LINES'),
     maxUploadBytes: read('COFFER_MAX_UPLOAD_BYTES'),
     maxPartBytes: read('COFFER_MAX_PART_BYTES'),
     uploadSeconds: read('COFFER_UPLOAD_SECONDS'),

@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
+import { openRules } from './open-rules.ts'
 import { openStores } from './open-stores.ts'
 import { type Clock, systemClock } from './service/clock.ts'
 import { createIds, createRandom } from './service/ids.ts'
@@ -42,7 +43,8 @@ export async function serve(
   const ids = createIds(createRandom(randomFillSync))
   const metrics = createMetrics()
   const needs = { ...stores, clock, ids, log: logger, measures: metrics }
-  const service = await openService({ ...needs, settings: config })
+  const rules = started.use(openRules(config))
+  const service = await openService({ ...needs, ...rules, settings: config })
   const sweeping = new AbortController()
   const { idleSeconds, maxUploadBytes, maxPartBytes } = config
   const app = await createApp({
@@ -63,6 +65,8 @@ export async function serve(
       sweeping.abort()
       await close(app, config.stopSeconds, hurry)
       await sweeps
+      // Requests whose connections were cut may still wait for texts to be read.
+      await rules.giveUp()
       await service.settled()
       await running.disposeAsync()
     },

@@ -1,4 +1,5 @@
 export { type Backup, backUp, type CopyOptions } from './tools/backup.ts'
+export { type CheckOptions, type FileChecks, openFileChecks } from './tools/check-files.ts'
 export { fsck, fsckAndRepair } from './tools/fsck.ts'
 export type { InspectOptions } from './tools/inspect.ts'
 export { type Places, placesOf } from './tools/places.ts'

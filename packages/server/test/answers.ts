@@ -53,6 +53,10 @@ export async function checkAnswer(response: Response): Promise<void> {
       param: expect.toBeOneOf([null, expect.any(String)]),
       code: expect.toBeOneOf([null, expect.any(String)]),
     },
+    // Of content that was refused; their shape is checked where they are read.
+    ...(text.includes('"details_total"')
+      ? { details: expect.any(Array), details_total: expect.any(Number) }
+      : {}),
   })
 }
 

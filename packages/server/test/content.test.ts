@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { open, readdir, readlink, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
+import { UploadPurpose } from '@coffer/contract'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { failure, readRefusal, refusal } from './answers.ts'
@@ -9,6 +10,7 @@ import { fieldPart, filePart, formBody } from './form-body.ts'
 import type { RawConnection } from './raw-connection.ts'
 import { type Client, startServer } from './start-server.ts'
 import { until } from './until.ts'
+import { validFiles } from './valid-content.ts'
 
 const MiB = 1024 * 1024
 const server = await startServer()
@@ -83,9 +85,9 @@ describe('GET /v1/files/ID/content', () => {
 
   it('answers the same for every purpose', async () => {
     const client = server.addTenant()
-    for (const purpose of ['assistants', 'batch', 'fine-tune', 'vision', 'user_data', 'evals']) {
-      const { id } = await client.create(digits, { purpose }, 'a.jsonl')
-      expect(await (await download(client, id)).text()).toBe(digits)
+    for (const purpose of UploadPurpose.options) {
+      const { id } = await client.createFor(purpose)
+      expect(await bytesOf(await download(client, id))).toEqual(validFiles[purpose].content)
     }
   })
 
@@ -115,15 +117,15 @@ describe('GET /v1/files/ID/content', () => {
 
   it('refuses the purposes that the vendor refuses, in its profile', async () => {
     await using strict = await startServer({ settings: { COFFER_PROFILE: 'openai' } })
-    for (const purpose of ['assistants', 'user_data']) {
-      const { id } = await strict.create(digits, { purpose }, 'a.txt')
+    for (const purpose of ['assistants', 'user_data'] as const) {
+      const { id } = await strict.createFor(purpose)
       expect(await readRefusal(await download(strict, id))).toEqual(
         refusal(400, `Not allowed to download files of purpose: ${purpose}`),
       )
     }
-    for (const purpose of ['batch', 'fine-tune', 'vision', 'evals']) {
-      const { id } = await strict.create(digits, { purpose }, 'a.jsonl')
-      expect(await (await download(strict, id)).text()).toBe(digits)
+    for (const purpose of ['batch', 'fine-tune', 'vision', 'evals'] as const) {
+      const { id } = await strict.createFor(purpose)
+      expect(await bytesOf(await download(strict, id))).toEqual(validFiles[purpose].content)
     }
   })
 })

@@ -1,9 +1,10 @@
-import { File } from '@coffer/contract'
+import { File, UploadPurpose } from '@coffer/contract'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Refusal, readRefusal, refusal } from './answers.ts'
 import { chunked, createHead, type FormPart, fieldPart, filePart, formBody } from './form-body.ts'
 import { type Client, startServer } from './start-server.ts'
+import { batchLine, evalLine, trainingLine, validFiles } from './valid-content.ts'
 
 const now = 1_800_000_000
 const MiB = 1024 * 1024
@@ -69,7 +70,10 @@ describe('the answer to POST /v1/files', () => {
     expect(id).toMatch(/^file-[1-9A-HJ-NP-Za-km-z]{22}$/)
     expect(text).toBe(
       `{"object":"file","id":"${id}","purpose":"assistants","filename":"notes.txt","bytes":7,` +
-        `"created_at":${now},"expires_at":null,"status":"processed","status_details":null}`,
+        `"created_at":${now},"expires_at":null,"status":"processed","status_details":null,` +
+        // Ours come behind them.
+        '"sha256":"ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",' +
+        '"mime_type":"text/plain"}',
     )
   })
 
@@ -99,7 +103,7 @@ describe('the form', () => {
   it('is read with its fields in any order', async () => {
     const client = server.addTenant()
     const parts = [
-      filePart('{}\n', '; filename="a.jsonl"'),
+      filePart(`${batchLine()}\n`, '; filename="a.jsonl"'),
       fieldPart('purpose', 'batch'),
       fieldPart('expires_after[anchor]', 'created_at'),
       fieldPart('expires_after[seconds]', '3600'),
@@ -109,7 +113,7 @@ describe('the form', () => {
       expect(await response.json()).toMatchObject({
         purpose: 'batch',
         filename: 'a.jsonl',
-        bytes: 3,
+        bytes: batchLine().length + 1,
         expires_at: now + 3600,
       })
     }
@@ -189,7 +193,7 @@ const clients = [
     title: 'the Node SDK with a stream',
     boundary: 'openai-7e0b8c9a-1f2d-4e3b-9c8d-7a6b5c4d3e2f',
     parts: [
-      withHeader(filePart('content', '; filename="train.jsonl"'), octets),
+      withHeader(filePart(trainingLine, '; filename="train.jsonl"'), octets),
       fieldPart('purpose', 'fine-tune'),
     ],
     file: { filename: 'train.jsonl', purpose: 'fine-tune' },
@@ -244,21 +248,25 @@ const clients = [
     boundary: '0f1e2d3c4b5a69788796a5b4c3d2e1f0',
     parts: [
       fieldPart('purpose', 'fine-tune'),
-      withHeader(filePart('content', '; filename="file"'), octets),
+      withHeader(filePart(trainingLine, '; filename="file"'), octets),
     ],
     file: { filename: 'file', purpose: 'fine-tune' },
   },
   {
     title: 'a client that ends its body with the last boundary',
     boundary: 'x',
-    parts: [fieldPart('purpose', 'evals'), filePart('content', '; filename=plain.txt')],
+    parts: [fieldPart('purpose', 'evals'), filePart(evalLine, '; filename=plain.jsonl')],
     epilogue: '',
-    file: { filename: 'plain.txt', purpose: 'evals' },
+    file: { filename: 'plain.jsonl', purpose: 'evals' },
   },
 ]
 
 function withHeader({ headers, content }: FormPart, ...more: string[]): FormPart {
   return { headers: [...headers, ...more], content }
+}
+
+function isFile({ headers }: FormPart): boolean {
+  return headers.some((header) => header.includes('name="file"'))
 }
 
 describe.each(clients)('the form of $title', ({ boundary, parts, epilogue, file }) => {
@@ -278,8 +286,9 @@ describe.each(clients)('the form of $title', ({ boundary, parts, epilogue, file 
       ...(sizes === undefined ? {} : { sizes }),
     })
     const created = await fileOf(response)
-    expect(created).toMatchObject({ bytes: 7, expires_at: null, ...file })
-    expect(await contentOf(client, created.id)).toBe('content')
+    const content = String(parts.find(isFile)?.content)
+    expect(created).toMatchObject({ bytes: content.length, expires_at: null, ...file })
+    expect(await contentOf(client, created.id)).toBe(content)
   })
 })
 
@@ -325,13 +334,10 @@ describe('the name of a file', () => {
 describe('the purpose', () => {
   const known = "['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals']"
 
-  it.each(['assistants', 'batch', 'fine-tune', 'vision', 'user_data', 'evals'])(
-    'may be %s',
-    async (purpose) => {
-      const file = await server.addTenant().create('{}\n', { purpose }, 'a.jsonl')
-      expect(file.purpose).toBe(purpose)
-    },
-  )
+  it.each(UploadPurpose.options)('may be %s', async (purpose) => {
+    const file = await server.addTenant().createFor(purpose)
+    expect(file.purpose).toBe(purpose)
+  })
 
   it.each(['assistants_output', 'batch_output', 'fine-tune-results', 'Batch', 'toString', ''])(
     "may not be '%s'",
@@ -355,37 +361,43 @@ describe('the name that a purpose asks for', () => {
   const cases = [
     { purpose: 'fine-tune', api: 'Fine-Tuning API' },
     { purpose: 'batch', api: 'Batch API' },
-  ]
+    { purpose: 'evals', api: 'Evals API' },
+  ] as const
 
   it.each(cases)('of $purpose ends in .jsonl', async ({ purpose, api }) => {
     const client = server.addTenant()
     const message = `Invalid file format for ${api}. Must be .jsonl`
-    for (const name of ['data.json', 'data.JSONL', 'data.jsonl.gz']) {
-      const send = () => client.upload('{}\n', { purpose }, name)
+    const { content } = validFiles[purpose]
+    for (const name of ['data.json', 'data.jsonl.gz', 'data.jsonl ']) {
+      const send = () => client.upload(content, { purpose }, name)
       expect(await refusalOf(client, send)).toEqual(refusal(400, message))
+    }
+    for (const name of ['data.jsonl', 'data.JSONL', '.jsonl']) {
+      expect((await client.create(content, { purpose }, name)).filename).toBe(name)
     }
   })
 
   it.each(cases)('of $purpose is checked after the file, too', async ({ purpose, api }) => {
     const client = server.addTenant()
-    const part = filePart('{}\n', '; filename="data.txt"')
+    const part = filePart(validFiles[purpose].content, '; filename="data.txt"')
     const send = () => postParts(client, part, fieldPart('purpose', purpose))
     const message = `Invalid file format for ${api}. Must be .jsonl`
     expect(await refusalOf(client, send)).toEqual(refusal(400, message))
   })
 
   it.each(cases)('of $purpose may have no extension in the open profile', async ({ purpose }) => {
-    const file = await server.addTenant().create('{}\n', { purpose }, 'data')
+    const { content } = validFiles[purpose]
+    const file = await server.addTenant().create(content, { purpose }, 'data')
     expect(file.filename).toBe('data')
   })
 
   it('has an extension in the profile of the vendor', async () => {
     await using strict = await startServer({ settings: { COFFER_PROFILE: 'openai' } })
     for (const { purpose, api } of cases) {
-      const response = await strict.upload('{}\n', { purpose }, 'data')
+      const response = await strict.upload(validFiles[purpose].content, { purpose }, 'data')
       const message = `Invalid file format for ${api}. Must be .jsonl`
       expect(await readRefusal(response)).toEqual(refusal(400, message))
-      expect(await strict.create('{}\n', { purpose }, 'data.jsonl')).toMatchObject({ purpose })
+      expect(await strict.createFor(purpose)).toMatchObject({ purpose })
     }
   })
 })
@@ -394,21 +406,21 @@ describe('expiry', () => {
   const anchor = { 'expires_after[anchor]': 'created_at' }
 
   it('comes after thirty days for a batch', async () => {
-    const file = await server.addTenant().create('{}\n', { purpose: 'batch' }, 'a.jsonl')
+    const file = await server.addTenant().createFor('batch')
     expect(file.expires_at).toBe(now + 30 * 24 * 3600)
   })
 
-  it.each(['assistants', 'fine-tune', 'vision', 'user_data', 'evals'])(
+  it.each(['assistants', 'fine-tune', 'vision', 'user_data', 'evals'] as const)(
     'never comes for %s unless asked for',
     async (purpose) => {
-      const file = await server.addTenant().create('{}\n', { purpose }, 'a.jsonl')
+      const file = await server.addTenant().createFor(purpose)
       expect(file.expires_at).toBeNull()
     },
   )
 
   it.each(['3600', '86400', '2592000'])('comes after %s seconds on demand', async (seconds) => {
-    const fields = { purpose: 'batch', ...anchor, 'expires_after[seconds]': seconds }
-    const file = await server.addTenant().create('{}\n', fields, 'a.jsonl')
+    const fields = { ...anchor, 'expires_after[seconds]': seconds }
+    const file = await server.addTenant().createFor('batch', fields)
     expect(file.expires_at).toBe(now + Number(seconds))
   })
 

@@ -74,7 +74,7 @@ describe('DELETE /v1/files/ID', () => {
   it('cannot be done to a file that expired', async () => {
     let now = 1_800_000_000
     await using timed = await startServer({ clock: { now: () => now } })
-    const { id } = await timed.create('{}\n', { purpose: 'batch' }, 'a.jsonl')
+    const { id } = await timed.createFor('batch')
     now += 30 * 24 * 3600
     expect(await readRefusal(await remove(timed, id))).toMatchObject({ status: 404, param: 'id' })
   })

@@ -1,3 +1,4 @@
+import type { UploadPurpose } from '@coffer/contract'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { readRefusal, refusal } from './answers.ts'
@@ -11,9 +12,13 @@ afterAll(() => server[Symbol.asyncDispose]())
 const unknownId = 'file-2222222222222222222222'
 
 /** Creates files one after the other and gives their ids, oldest first. */
-async function createMany(client: Client, count: number, purpose = 'evals'): Promise<string[]> {
+async function createMany(
+  client: Client,
+  count: number,
+  purpose: UploadPurpose = 'evals',
+): Promise<string[]> {
   const ids: string[] = []
-  for (let at = 0; at < count; at += 1) ids.push((await client.create('x', { purpose })).id)
+  for (let at = 0; at < count; at += 1) ids.push((await client.createFor(purpose)).id)
   return ids
 }
 
@@ -98,7 +103,7 @@ describe('a page of GET /v1/files', () => {
   it('has no file that expired', async () => {
     const client = server.addTenant()
     const fields = { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '3600' }
-    const mortal = await client.create('x', { purpose: 'evals', ...fields })
+    const mortal = await client.createFor('evals', fields)
     const [lasting = ''] = await createMany(client, 1)
     now += 3599
     expect(await idsOf(client, '')).toEqual([lasting, mortal.id])
@@ -143,12 +148,12 @@ describe('the order', () => {
 })
 
 describe('the purpose', () => {
-  const uploaded = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals']
+  const uploaded = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'] as const
   const produced = ['assistants_output', 'batch_output', 'fine-tune-results']
 
   it('chooses the files that have it', async () => {
     const client = server.addTenant()
-    for (const purpose of uploaded) await client.create('{}\n', { purpose }, 'a.jsonl')
+    for (const purpose of uploaded) await client.createFor(purpose)
     for (const purpose of uploaded) {
       const { data } = await client.list(`purpose=${purpose}`)
       expect(data.map((file) => file.purpose)).toEqual([purpose])

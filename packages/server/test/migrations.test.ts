@@ -100,6 +100,11 @@ describe('a data folder from before there were Uploads', () => {
     for (const { title, id, content } of old.files) {
       const file = File.parse(await (await server.fetch(`/v1/files/${id}`)).json())
       expect(file).toMatchObject({ filename: `${title}.bin`, bytes: content.length })
+      // What nobody looked at then is not told.
+      expect(file).not.toHaveProperty('mime_type')
+      expect(file).not.toHaveProperty('num_lines')
+      expect(file).not.toHaveProperty('tokens')
+      expect(file.sha256).toBe(createHash('sha256').update(content).digest('hex'))
       const whole = await server.fetch(`/v1/files/${id}/content`)
       expect(Buffer.from(await whole.arrayBuffer()).equals(content), title).toBe(true)
       if (content.length === 0) continue

@@ -1,4 +1,5 @@
 import { runInNewContext } from 'node:vm'
+import { UploadPurpose } from '@coffer/contract'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
@@ -6,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createHead } from './form-body.ts'
 import { type Client, startServer } from './start-server.ts'
+import { batchLine, validFiles } from './valid-content.ts'
 
 const server = await startServer({ settings: { COFFER_MAX_FILE_BYTES: '1000' } })
 afterAll(() => server[Symbol.asyncDispose]())
@@ -82,6 +84,7 @@ describe('/openapi.json', () => {
     )
     expect(Object.fromEntries(named.filter(([id]) => id !== undefined))).toEqual({
       createFile: 'post /v1/files',
+      checkFile: 'post /v1/files/check',
       listFiles: 'get /v1/files',
       retrieveFile: 'get /v1/files/{file_id}',
       deleteFile: 'delete /v1/files/{file_id}',
@@ -116,6 +119,13 @@ async function download(client: Client, headers: Record<string, string>): Promis
   return client.fetch(`/v1/files/${id}/content`, { headers })
 }
 
+function check(client: Client, content: string, fields: Record<string, string>): Promise<Response> {
+  const body = new FormData()
+  for (const [name, value] of Object.entries(fields)) body.append(name, value)
+  body.append('file', new Blob([content]), 'a.jsonl')
+  return client.fetch('/v1/files/check', { method: 'POST', body })
+}
+
 const answers: {
   title: string
   operationId: string
@@ -132,7 +142,7 @@ const answers: {
     title: 'a file that will expire',
     operationId: 'createFile',
     status: 200,
-    ask: (client) => client.upload('{}', { purpose: 'batch' }, 'a.jsonl'),
+    ask: (client) => client.upload(batchLine(), { purpose: 'batch' }, 'a.jsonl'),
   },
   {
     title: 'a form without a purpose',
@@ -159,6 +169,30 @@ const answers: {
     ask: (client) => client.fetch('/v1/files', { method: 'POST', body: 'content' }),
   },
   {
+    title: 'a file whose content its purpose refuses',
+    operationId: 'createFile',
+    status: 400,
+    ask: (client) => client.upload('[]\n{}\n', { purpose: 'batch' }, 'a.jsonl'),
+  },
+  {
+    title: 'a file that could be uploaded',
+    operationId: 'checkFile',
+    status: 200,
+    ask: (client) => check(client, batchLine(), { purpose: 'batch' }),
+  },
+  {
+    title: 'a file that could not be uploaded',
+    operationId: 'checkFile',
+    status: 200,
+    ask: (client) => check(client, '[]\n{}\n', { purpose: 'batch' }),
+  },
+  {
+    title: 'a form without a purpose',
+    operationId: 'checkFile',
+    status: 400,
+    ask: (client) => check(client, 'content', {}),
+  },
+  {
     title: 'an empty page',
     operationId: 'listFiles',
     status: 200,
@@ -170,7 +204,7 @@ const answers: {
     status: 200,
     async ask(client) {
       await client.create()
-      await client.create('{}', { purpose: 'batch' }, 'a.jsonl')
+      await client.createFor('batch')
       return client.fetch('/v1/files?limit=1')
     },
   },
@@ -260,6 +294,7 @@ describe('an answer is as the document describes it', () => {
 
   it.each([
     ['createFile', 'POST', '/v1/files'],
+    ['checkFile', 'POST', '/v1/files/check'],
     ['listFiles', 'GET', '/v1/files'],
     ['retrieveFile', 'GET', `/v1/files/${unknown}`],
     ['deleteFile', 'DELETE', `/v1/files/${unknown}`],
@@ -312,7 +347,8 @@ describe('a request is taken as the document describes it', () => {
     const client = server.addTenant()
     const { enum: purposes } = Choice.parse(inputOf('createFile', 'purpose'))
     for (const purpose of purposes) {
-      const response = await uploadWith(client, { purpose })
+      const { content, filename } = validFiles[UploadPurpose.parse(purpose)]
+      const response = await client.upload(content, { purpose }, filename)
       expect(response.status).toBe(200)
       await expectDescribed(response, 'createFile')
     }

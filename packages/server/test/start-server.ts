@@ -6,13 +6,14 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { File, FilePage } from '@coffer/contract'
+import { File, FilePage, type UploadPurpose } from '@coffer/contract'
 import { type Clock, readConfig, type SettingName, serve } from '@coffer/server'
 import { pino } from 'pino'
 import { expect } from 'vitest'
 import { digestApiKey } from '../src/service/access.ts'
 import { checkAnswer } from './answers.ts'
 import { openConnection, type RawConnection } from './raw-connection.ts'
+import { validFiles } from './valid-content.ts'
 
 /** Asks a server with the key of one tenant. */
 export interface Client {
@@ -33,6 +34,8 @@ export interface Client {
     fields?: Record<string, string>,
     filename?: string,
   ): Promise<File>
+  /** Creates a file whose name and content are as its purpose asks. */
+  createFor(purpose: UploadPurpose, fields?: Record<string, string>): Promise<File>
   /** Asks for one page, which must succeed; `query` as in `limit=2&order=asc`. */
   list(query?: string): Promise<FilePage>
   /** What the organization has used of its quota, by the database. */
@@ -139,6 +142,10 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
         const response = await client.upload(content, fields, filename)
         expect(response.status).toBe(200)
         return File.parse(await response.json())
+      },
+      createFor(purpose, fields = {}) {
+        const { content, filename } = validFiles[purpose]
+        return client.create(content, { purpose, ...fields }, filename)
       },
       async list(search = '') {
         const response = await send(`/v1/files?${search}`)

@@ -1,8 +1,9 @@
-/** The five operations of the Files API. */
+/** The five operations of the Files API, and the check of a file before it is uploaded. */
 
 import {
   DeletedFile,
   File,
+  FileCheck,
   FilePage,
   ListFilesQuery,
   limits,
@@ -14,10 +15,11 @@ import { z } from 'zod'
 import type { Files } from '../service/files.ts'
 import { readBody } from './body-source.ts'
 import { answerContent } from './content-answer.ts'
-import { readCreateForm } from './create-form.ts'
+import { type CreateForm, readCreateForm } from './create-form.ts'
 import { formOverheadBytes, readBoundary, welcome } from './form-request.ts'
 import { readListQuery } from './list-query.ts'
 import { readMultipart } from './multipart.ts'
+import { whileConnected } from './while-connected.ts'
 
 const FileId = z.object({ file_id: z.string().describe('The id of the file.') })
 
@@ -51,6 +53,23 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       response: { 200: File, ...failure },
     },
     handler: async (request, reply) => create(request, reply),
+  })
+
+  app.post('/files/check', {
+    schema: {
+      ...bearer,
+      operationId: 'checkFile',
+      summary: 'Tell what an upload of the file would find wrong, and keep nothing; an extension.',
+      consumes: ['multipart/form-data'],
+      body: CreateFileForm,
+      response: { 200: FileCheck, ...failure },
+    },
+    handler: async (request, reply) => {
+      await using form = await readForm(request, reply, true)
+      return await whileConnected(reply.raw, (signal) =>
+        files.check(request.caller, form.content, form.file, signal),
+      )
+    },
   })
 
   app.get('/files', {
@@ -106,16 +125,26 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
   })
 
   async function create(request: FastifyRequest, reply: FastifyReply): Promise<File> {
+    await using form = await readForm(request, reply, false)
+    // To read a document may take as long as a connection may idle.
+    return await whileConnected(reply.raw, (signal) =>
+      files.create(request.caller, form.content, form.file, signal),
+    )
+  }
+
+  async function readForm(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    isTrial: boolean,
+  ): Promise<CreateForm> {
     const { caller, headers } = request
     const boundary = readBoundary(request)
     const length = Number(headers['content-length'] ?? 0)
     await files.refuseEarly(caller, Math.max(0, length - formOverheadBytes))
     welcome(request, reply)
     const isBounded = headers['content-length'] !== undefined
-    await using form = await readCreateForm(
-      readMultipart(readBody(request.raw), boundary),
-      (source, known) => files.stage(caller, source, { ...known, isBounded }),
+    return readCreateForm(readMultipart(readBody(request.raw), boundary), (source, known) =>
+      files.stage(caller, source, { ...known, isBounded, isTrial }),
     )
-    return await files.create(caller, form.content, form.file)
   }
 }

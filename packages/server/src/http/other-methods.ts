@@ -27,7 +27,11 @@ export function refuseOtherMethods(
     known.set(url, allowed)
   })
   return () => {
-    for (const [url, allowed] of [...known]) {
+    const all = [...known]
+    for (const [url] of all) {
+      // A path that is written out may also be one with a parameter, whose methods it has then, too.
+      const alike = all.filter(([other]) => other === url || isMatch(other, url))
+      const allowed = new Set(alike.flatMap(([, names]) => [...names]))
       const allow = methods.filter((method) => allowed.has(method)).join(', ')
       const others = methods.filter((method) => !allowed.has(method))
       if (others.length === 0) continue
@@ -45,4 +49,14 @@ export function refuseOtherMethods(
       })
     }
   }
+}
+
+/** Whether a path with parameters, as `/files/:file_id`, may be another one. */
+function isMatch(pattern: string, path: string): boolean {
+  const parts = path.split('/')
+  const wanted = pattern.split('/')
+  return (
+    parts.length === wanted.length &&
+    wanted.every((part, index) => part.startsWith(':') || part === parts[index])
+  )
 }

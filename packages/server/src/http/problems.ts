@@ -34,21 +34,19 @@ export async function answerError(
   if (status >= 500) request.log.error({ err: error }, 'a request failed')
   // The SDKs retry some statuses by themselves and send a whole file again.
   if (!retry) reply.header('x-should-retry', 'false')
-  return answerProblem(reply, failure.code, failure.message, failure.param)
+  return answerProblem(reply, failure)
 }
 
-export function answerProblem(
-  reply: FastifyReply,
-  code: ProblemCode,
-  message: string,
-  param: string | null = null,
-): FastifyReply {
+export function answerProblem(reply: FastifyReply, failure: ServiceError): FastifyReply {
+  const { code, message, param, details } = failure
   const { status } = problems[code]
+  const problem: Problem = toProblem(code, message, param)
+  if (details !== undefined) {
+    problem.details = [...details.faults]
+    problem.details_total = details.faultCount
+  }
   if (status === 503) reply.header('retry-after', retryAfterSeconds)
-  return reply
-    .code(status)
-    .type('application/json; charset=utf-8')
-    .send(toProblem(code, message, param))
+  return reply.code(status).type('application/json; charset=utf-8').send(problem)
 }
 
 function toServiceError(error: unknown, { headers }: FastifyRequest): ServiceError {

@@ -7,6 +7,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import { ServiceError } from '../service/errors.ts'
 import { answerProblem } from './problems.ts'
 
 const PackageJson = z.object({ version: z.string() })
@@ -54,7 +55,10 @@ export function addServiceRoutes(app: FastifyInstance, check: () => Promise<void
         await check()
       } catch (error) {
         request.log.error({ err: error }, 'the stores are not ready')
-        return answerProblem(reply, 'service_unavailable', 'The storage does not answer.')
+        return answerProblem(
+          reply,
+          new ServiceError('service_unavailable', 'The storage does not answer.'),
+        )
       }
       return { status: 'ok' }
     },

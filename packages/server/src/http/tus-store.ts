@@ -4,7 +4,7 @@ import { limits, type Upload } from '@coffer/contract'
 import { DataStore, Metadata, Upload as TusUpload } from '@tus/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../service/access.ts'
-import { partBeyondUpload, uploadGone, uploadNotFound } from '../service/errors.ts'
+import { partBeyondUpload, ServiceError, uploadGone, uploadNotFound } from '../service/errors.ts'
 import { toFilename } from '../service/filename.ts'
 import type { StagedContent } from '../service/staging.ts'
 import type { Progress, Uploads } from '../service/uploads.ts'
@@ -137,6 +137,17 @@ export class TusStore extends DataStore {
   }
 
   async #finishIf(isWhole: boolean, id: string): Promise<void> {
-    if (isWhole) this.upload = await this.#needs.uploads.finish(this.#caller, id)
+    if (!isWhole) return
+    try {
+      this.upload = await this.#needs.uploads.finish(this.#caller, id)
+    } catch (error) {
+      // A tus client cannot send other bytes in their place, and would ask for the reason for ever.
+      const isRefused = error instanceof ServiceError && error.code === 'content_refused'
+      if (isRefused) {
+        await this.#needs.uploads.cancel(this.#caller, id)
+        this.upload = undefined
+      }
+      throw error
+    }
   }
 }

@@ -679,6 +679,7 @@ function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
     bytes,
     sha256: '00'.repeat(32),
     encoding: 'binary',
+    ...{ mime_type: null, num_lines: null, tokens: null },
     created_at: now,
     expires_at: null,
     segments: [{ blob_id: `blob-${id}`, bytes, checksums: new Uint8Array() }],

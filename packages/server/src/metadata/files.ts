@@ -5,7 +5,14 @@ import { prepared } from './prepared.ts'
 import { Refusal } from './refusal.ts'
 import type { Database, Tables } from './tables.ts'
 
-export interface FileRow {
+/** What the content was found to be; null where that was not looked at. */
+export interface FileFacts {
+  readonly mime_type: string | null
+  readonly num_lines: number | null
+  readonly tokens: number | null
+}
+
+export interface FileRow extends FileFacts {
   readonly id: string
   readonly purpose: string
   readonly filename: string
@@ -29,6 +36,9 @@ const fileColumns = [
   'created_at',
   'expires_at',
   'damaged_at',
+  'mime_type',
+  'num_lines',
+  'tokens',
 ] as const
 
 export interface Segment {
@@ -87,6 +97,9 @@ const insertFile = prepared((db, file: Omit<NewFile, 'segments'>) =>
     encoding: file.encoding,
     created_at: file.created_at,
     expires_at: file.expires_at,
+    mime_type: file.mime_type,
+    num_lines: file.num_lines,
+    tokens: file.tokens,
   }),
 )
 

@@ -37,6 +37,9 @@ export interface Tables {
     created_at: number
     expires_at: number | null
     damaged_at: Generated<number | null>
+    mime_type: string | null
+    num_lines: number | null
+    tokens: number | null
   }
   segments: {
     file_id: string

@@ -223,7 +223,10 @@ const owner = { organization_id: 'org-1', project_id: 'proj_1' }
 const { project_id } = owner
 const most_parts = 5
 const now = 1_700_000_000
-const file = { sha256: '', encoding: 'binary' as const, created_at: now, expires_at: null }
+const file = {
+  ...{ sha256: '', encoding: 'binary' as const, created_at: now, expires_at: null },
+  ...{ mime_type: null, num_lines: null, tokens: null },
+}
 
 function upload(id: string): NewUpload {
   return {

@@ -1,6 +1,7 @@
 /** Rows of Uploads and their parts: bytes that come in pieces and become a file in one step. */
 
 import {
+  type FileFacts,
   type FileRow,
   giveQuotaBack,
   holdBlob,
@@ -237,7 +238,7 @@ export async function completeUpload(
     now,
   }: OneUpload & {
     part_ids: readonly string[]
-    file: Pick<FileRow, 'id' | 'sha256' | 'encoding' | 'created_at' | 'expires_at'>
+    file: Pick<FileRow, 'id' | 'sha256' | 'encoding' | 'created_at' | 'expires_at'> & FileFacts
     now: number
   },
 ): Promise<CompleteUploadOutcome | 'parts-changed'> {

@@ -1,16 +1,24 @@
 /** Everything the service refuses, in the vendor's words where they are known (contract §2). */
 
 import { limits, type ProblemCode } from '@coffer/contract'
+import type { Faults } from '../content-rules/fault-list.ts'
 
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
   readonly code: ProblemCode
   readonly param: string | null
+  /** All that is wrong, where it may be more than one thing. */
+  readonly details: Faults | undefined
 
-  constructor(code: ProblemCode, message: string, options?: { param?: string; cause?: unknown }) {
+  constructor(
+    code: ProblemCode,
+    message: string,
+    options?: { param?: string | null; cause?: unknown; details?: Faults },
+  ) {
     super(message, options)
     this.code = code
     this.param = options?.param ?? null
+    this.details = options?.details
   }
 }
 
@@ -101,9 +109,16 @@ export function filenameInvalid(why: string): ServiceError {
   return new ServiceError('filename_invalid', `Invalid filename: ${why}`, { param: 'file' })
 }
 
-/** @param api the vendor's name of what reads such files, as in 'Fine-Tuning API'. */
-export function fileFormatInvalid(api: string): ServiceError {
-  return new ServiceError('file_format_invalid', `Invalid file format for ${api}. Must be .jsonl`)
+/** @param details at least one fault. The message is the first one's. */
+export function contentRefused(details: Faults): ServiceError {
+  const [first] = details.faults
+  if (first === undefined) throw new Error('Content without a fault was refused.')
+  const { line, message, param } = first
+  // Some of the vendor's sentences name the line themselves.
+  const isPlaced = line === null || message.includes(`Line ${line} `)
+  const place = isPlaced ? message : `Line ${line}: ${message}`
+  const rest = details.faultCount > 1 ? ` (The first of ${details.faultCount} faults.)` : ''
+  return new ServiceError('content_refused', `${place}${rest}`, { param, details })
 }
 
 /** @param accepted what would do. */

@@ -1,8 +1,9 @@
-/** Files: create, list, retrieve, delete and read, for a caller. */
+/** Files: create, check, list, retrieve, delete and read, for a caller. */
 
 import {
   type DeletedFile,
   type File,
+  type FileCheck,
   type FilePage,
   type ListFilesQuery,
   limits,
@@ -11,24 +12,28 @@ import {
 } from '@coffer/contract'
 import type { ByteRange } from '../blobs/blob-driver.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { ContentRules, Verdict } from '../content-rules/content-rules.ts'
+import { oneFault } from '../content-rules/fault-list.ts'
 import type { FileRow, Segment } from '../metadata/files.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Caller } from './access.ts'
 import type { Clock } from './clock.ts'
+import { isDownloadable, type Profile } from './downloads.ts'
 import {
   contentDamaged,
+  contentRefused,
   downloadNotAllowed,
   fileNotFound,
   fileTooLarge,
   quotaExceeded,
   uploadTooSlow,
 } from './errors.ts'
+import { toFileCheck } from './file-check.ts'
 import type { Ids } from './ids.ts'
 import type { Log } from './log.ts'
 import type { Measures } from './measures.ts'
-import { checkName, isDownloadable, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
-import { readSegments, requireLoss } from './segments.ts'
+import { rangeReader, readSegments, requireLoss } from './segments.ts'
 import type { StagedContent, Staging } from './staging.ts'
 import type { StoreBinding } from './store-binding.ts'
 
@@ -57,6 +62,8 @@ export interface FileContent {
 
 /** What is known of content before its first byte. */
 export interface KnownContent {
+  /** Whether it is only to be checked, so that nothing that is wrong with it ends its upload. */
+  readonly isTrial?: boolean
   readonly filename: string
   readonly purpose: UploadPurpose | undefined
   /** Whether `refuseEarly` was told how many bytes may come. */
@@ -72,7 +79,15 @@ export interface Files {
     source: AsyncIterable<Uint8Array>,
     known: KnownContent,
   ): Promise<StagedContent>
-  create(caller: Caller, content: StagedContent, file: NewFile): Promise<File>
+  /** @param signal ends the reading of long documents, before anything is kept. */
+  create(caller: Caller, content: StagedContent, file: NewFile, signal: AbortSignal): Promise<File>
+  /** Tells what `create` would find wrong, and keeps nothing. */
+  check(
+    caller: Caller,
+    content: StagedContent,
+    file: NewFile,
+    signal: AbortSignal,
+  ): Promise<FileCheck>
   list(caller: Caller, query: ListFilesQuery): Promise<FilePage>
   /** Undefined if there is no such file. */
   find(caller: Caller, id: string): Promise<File | undefined>
@@ -87,6 +102,9 @@ export interface FilesNeeds {
   readonly staging: Staging
   readonly removal: Removal
   readonly binding: Pick<StoreBinding, 'check'>
+  readonly rules: ContentRules
+  /** Those that `check` asks for. */
+  readonly trialRules: ContentRules
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log
@@ -95,7 +113,8 @@ export interface FilesNeeds {
 }
 
 export function createFiles(needs: FilesNeeds): Files {
-  const { metadata, blobs, staging, removal, binding, clock, ids, log, measures, settings } = needs
+  const { metadata, blobs, staging, removal, binding, rules, trialRules } = needs
+  const { clock, ids, log, measures, settings } = needs
   const { profile, maxFileBytes, organizationQuotaBytes } = settings
 
   async function find({ project_id }: Caller, id: string): Promise<FileRow> {
@@ -109,6 +128,24 @@ export function createFiles(needs: FilesNeeds): Files {
     const position = await metadata.findFilePosition({ project_id, id })
     if (position === undefined) throw fileNotFound(id, 'after')
     return position
+  }
+
+  /** @throws ServiceError `content_refused` if it is clear already that the file cannot be. */
+  function requireForeseen(filename: string, purpose: UploadPurpose, bytes = 0): void {
+    const fault = rules.foresee({ filename, purpose, bytes })
+    if (fault !== undefined) throw contentRefused(oneFault(fault))
+  }
+
+  function wholeOf(
+    { project_id: owner }: Caller,
+    content: StagedContent,
+    { filename, purpose }: NewFile,
+    signal: AbortSignal,
+  ) {
+    const { bytes, encoding, watched } = content
+    const read = rangeReader(blobs, [content])
+    const asker = { owner, signal }
+    return { filename, purpose, bytes, encoding, watched, read, asker }
   }
 
   async function* read(caller: Caller, id: string, segments: Segment[], range: ByteRange) {
@@ -133,32 +170,36 @@ export function createFiles(needs: FilesNeeds): Files {
       if (used + leastBytes > organizationQuotaBytes) throw quotaExceeded(organizationQuotaBytes)
     },
 
-    async stage({ organization_id }, source, { filename, purpose, isBounded }) {
-      if (purpose !== undefined) checkName(purpose, filename, profile)
+    async stage({ organization_id }, source, { filename, purpose, isBounded, isTrial = false }) {
+      if (!isTrial && purpose !== undefined) requireForeseen(filename, purpose)
       // Of content without an end in sight no more is taken than there is room for.
       const used = isBounded ? 0 : await metadata.findUsedBytes({ organization_id })
       const room = isBounded ? maxFileBytes : Math.max(0, organizationQuotaBytes - used)
+      const most = isTrial ? maxFileBytes : rules.mostBytes(purpose)
       return staging.stage(source, {
-        maxBytes: Math.min(maxFileBytes, room),
-        tooLarge: () =>
-          room < maxFileBytes ? quotaExceeded(organizationQuotaBytes) : fileTooLarge(maxFileBytes),
+        maxBytes: Math.min(maxFileBytes, room, most),
+        tooLarge() {
+          if (room < Math.min(maxFileBytes, most)) return quotaExceeded(organizationQuotaBytes)
+          if (purpose !== undefined && most < maxFileBytes)
+            requireForeseen(filename, purpose, most + 1)
+          return fileTooLarge(maxFileBytes)
+        },
+        watch: (isTrial ? trialRules : rules).watch({ filename, purpose }),
       })
     },
 
-    async create(caller, content, { filename, purpose, expiresAfter }) {
-      checkName(purpose, filename, profile)
+    async create(caller, content, file, signal) {
+      const { filename, purpose, expiresAfter } = file
       const { blob_id, bytes, sha256, checksums, encoding } = content
+      const whole = wholeOf(caller, content, file, signal)
+      const verdict = await rules.judge({ ...whole, countsTokens: false })
+      if (verdict.faultCount > 0) throw contentRefused(verdict)
       const created_at = clock.now()
       const lifetime = lifetimeOf(purpose, expiresAfter)
       const row = {
-        id: ids.file(),
-        purpose,
-        filename,
-        bytes,
-        sha256,
-        encoding,
-        created_at,
+        ...{ id: ids.file(), purpose, filename, bytes, sha256, encoding, created_at },
         expires_at: lifetime === null ? null : created_at + lifetime,
+        ...factsOf(verdict),
       }
       const outcome = await metadata.addFile({
         file: { ...row, ...caller, segments: [{ blob_id, bytes, checksums }] },
@@ -175,6 +216,14 @@ export function createFiles(needs: FilesNeeds): Files {
         default:
           return outcome satisfies never
       }
+    },
+
+    async check(caller, content, file, signal) {
+      const whole = wholeOf(caller, content, file, signal)
+      const verdict = await trialRules.judge({ ...whole, countsTokens: true })
+      const { bytes, sha256 } = content
+      const { filename, purpose } = file
+      return toFileCheck({ purpose, filename, bytes, sha256 }, verdict)
     },
 
     async list(caller, { order, limit, purpose, after }) {
@@ -236,8 +285,14 @@ export function lifetimeOf(purpose: UploadPurpose, wished: number | undefined): 
   return wished ?? (purpose === 'batch' ? limits.batchSeconds : null)
 }
 
+/** What a verdict tells of a file, as columns. */
+export function factsOf({ lines, tokens, mimeType }: Verdict) {
+  return { mime_type: mimeType, num_lines: lines ?? null, tokens: tokens ?? null }
+}
+
 function toFile(row: FileRow): File {
   const { id, purpose, filename, bytes, created_at, expires_at, damaged_at } = row
+  const { sha256, mime_type, num_lines, tokens } = row
   // In the vendor's order of keys (contract §1.3).
   return {
     object: 'file',
@@ -250,5 +305,10 @@ function toFile(row: FileRow): File {
     status: damaged_at === null ? 'processed' : 'error',
     status_details:
       damaged_at === null ? null : 'The content is damaged or missing in the storage.',
+    // Extensions, where they are known.
+    ...(sha256 === '' ? {} : { sha256 }),
+    ...(mime_type === null ? {} : { mime_type }),
+    ...(num_lines === null ? {} : { num_lines }),
+    ...(tokens === null ? {} : { tokens }),
   }
 }

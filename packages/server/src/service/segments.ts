@@ -3,6 +3,7 @@
 import type { ByteRange } from '../blobs/blob-driver.ts'
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { ReadRange } from '../content-rules/texts.ts'
 import type { Segment } from '../metadata/files.ts'
 import { serviceUnavailable } from './errors.ts'
 import type { StoreBinding } from './store-binding.ts'
@@ -22,6 +23,15 @@ export async function* readSegments(
   // An answer of a size that was told would never end.
   if (offset < end)
     throw new BlobError('not-found', 'The segments are shorter than what they make up.')
+}
+
+/** Reads ranges of it into memory. */
+export function rangeReader(blobs: BlobStore, segments: readonly Segment[]): ReadRange {
+  return async (start, end) => {
+    const pieces = await Array.fromAsync(readSegments(blobs, segments, { start, end }))
+    const [first, ...rest] = pieces
+    return first !== undefined && rest.length === 0 ? first : Buffer.concat(pieces)
+  }
 }
 
 /**

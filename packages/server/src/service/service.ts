@@ -1,6 +1,7 @@
 /** The service as one thing: what the product does, over a metadata store and a blob store. */
 
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { ContentRules } from '../content-rules/content-rules.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import { type Access, createAccess } from './access.ts'
 import { createBlobIds } from './blob-ids.ts'
@@ -30,6 +31,9 @@ export interface Service {
 export interface ServiceNeeds {
   readonly metadata: MetadataStore
   readonly blobs: BlobStore
+  readonly rules: ContentRules
+  /** Those that a check without an upload asks for. */
+  readonly trialRules: ContentRules
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log
@@ -39,7 +43,7 @@ export interface ServiceNeeds {
 
 /** @throws if the stores do not belong together. */
 export async function openService(needs: ServiceNeeds): Promise<Service> {
-  const { clock, ids, log, measures, settings } = needs
+  const { rules, trialRules, clock, ids, log, measures, settings } = needs
   const health = watchStorage(needs)
   const { metadata, blobs } = health.stores
   const binding = await bindStores({ metadata, blobs, clock, ids, log })
@@ -47,14 +51,14 @@ export async function openService(needs: ServiceNeeds): Promise<Service> {
   const blobIds = createBlobIds({ metadata, clock, ids })
   const staging = createStaging({ blobs, blobIds, removal })
   const files = createFiles({
-    ...{ metadata, blobs, staging, removal, binding },
+    ...{ metadata, blobs, staging, removal, binding, rules, trialRules },
     ...{ clock, ids, log, measures, settings },
   })
   return {
     access: createAccess({ metadata }),
     files,
     uploads: createUploads({
-      ...{ metadata, blobs, files, staging, removal, binding },
+      ...{ metadata, blobs, files, staging, removal, binding, rules },
       ...{ clock, ids, settings },
     }),
     sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),

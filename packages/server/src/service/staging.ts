@@ -2,6 +2,7 @@
 
 import { BlobError } from '../blobs/blob-error.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { LineCheck } from '../content-rules/line-checks.ts'
 import {
   createEncodingWatch,
   type TextEdges,
@@ -20,6 +21,8 @@ export interface StagedContent extends AsyncDisposable {
   readonly encoding: TextEncoding
   /** Of content that may be a part of more. */
   readonly edges: TextEdges
+  /** What looked at all of it as it came. */
+  readonly watched: LineCheck | undefined
   /** Says that a file holds the bytes now. */
   keep(): void
 }
@@ -27,6 +30,8 @@ export interface StagedContent extends AsyncDisposable {
 export interface StageOptions {
   readonly maxBytes: number
   readonly tooLarge: () => ServiceError
+  /** Is given the content as it comes. */
+  readonly watch?: LineCheck | undefined
 }
 
 export interface Staging {
@@ -61,29 +66,35 @@ export function createStaging({ blobs, blobIds, removal }: StagingNeeds): Stagin
   }
 
   return {
-    async stage(source, { maxBytes, tooLarge }) {
+    async stage(source, { maxBytes, tooLarge, watch }) {
       const blob_id = await blobIds.next()
       const encoding = createEncodingWatch()
       const settle = begin(blob_id)
       try {
-        const written = await blobs.write(blob_id, encoding.watch(source), { maxBytes })
+        const options = { maxBytes, reader: watch }
+        const written = await blobs.write(blob_id, encoding.watch(source), options)
         let kept = false
         return {
           blob_id,
           ...written,
           encoding: encoding.result(),
           edges: encoding.edges(),
+          watched: watch,
           keep() {
             kept = true
             settle()
           },
           async [Symbol.asyncDispose]() {
+            // Its thread forgets it, also where the purpose asked for no report.
+            await watch?.result().catch(() => undefined)
             if (kept) return
             await removal.discard(blob_id)
             settle()
           },
         }
       } catch (error) {
+        // Its thread forgets it; why it failed is known.
+        await watch?.result().catch(() => undefined)
         await removal.discard(blob_id)
         settle()
         if (error instanceof BlobError && error.code === 'too-large') throw tooLarge()

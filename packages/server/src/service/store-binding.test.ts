@@ -164,6 +164,7 @@ async function openPair() {
         file: {
           ...{ id: 'file-1', ...owner, purpose: 'batch', filename: 'f', bytes: 1, sha256: '' },
           ...{ encoding: 'binary', created_at: start, expires_at: null, segments },
+          ...{ mime_type: null, num_lines: null, tokens: null },
         },
         quota_bytes: 10,
       })

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { countingBytes } from '../../test/counting-bytes.ts'
+import { rules, trialRules } from '../../test/no-rules.ts'
 import type { BlobDriver } from '../blobs/blob-driver.ts'
 import { createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
@@ -306,7 +307,7 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
     },
     async check() {},
   }
-  const files = createFiles({ ...needs, binding, settings })
+  const files = createFiles({ ...needs, rules, trialRules, binding, settings })
   const sweep = createSweep({ ...needs, binding })
   // Of another process nobody knows what it is writing.
   const elsewhere = createStaging({ blobs, blobIds, removal })
@@ -320,7 +321,8 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
   }
 
   async function hold(upload: StagedContent, expiresAfter?: number): Promise<File> {
-    return files.create(caller, upload, { filename: 'f', purpose: 'user_data', expiresAfter })
+    const file = { filename: 'f', purpose: 'user_data', expiresAfter } as const
+    return files.create(caller, upload, file, new AbortController().signal)
   }
 
   return {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { countingBytes } from '../../test/counting-bytes.ts'
+import { rules, trialRules } from '../../test/no-rules.ts'
 import { type BlobStore, createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
 import { openSqliteStore } from '../metadata/sqlite.ts'
@@ -141,8 +142,8 @@ async function openCoffer({ isOutOfReach = false } = {}) {
       if (isOutOfReach) throw new Error('The volume is not mounted.')
     },
   }
-  const needs = { metadata, blobs, staging, removal, clock, ids, settings }
-  const files = createFiles({ ...needs, binding, log, measures: { add() {} } })
+  const needs = { metadata, blobs, staging, removal, rules, clock, ids, settings }
+  const files = createFiles({ ...needs, trialRules, binding, log, measures: { add() {} } })
   const uploads = createUploads({ ...needs, binding, files })
 
   async function begin(bytes: number): Promise<string> {
@@ -167,6 +168,7 @@ async function openCoffer({ isOutOfReach = false } = {}) {
         checksums: new Uint8Array(),
         encoding: 'binary',
         edges: 'binary',
+        watched: undefined,
         keep() {},
         async [Symbol.asyncDispose]() {},
       }

@@ -9,6 +9,8 @@ import {
   type UploadPurpose,
 } from '@coffer/contract'
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { ContentRules, Verdict } from '../content-rules/content-rules.ts'
+import { oneFault } from '../content-rules/fault-list.ts'
 import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { PartRow, UploadRow } from '../metadata/uploads.ts'
@@ -17,6 +19,7 @@ import type { Clock } from './clock.ts'
 import {
   contentDamaged,
   contentMd5Differs,
+  contentRefused,
   offsetDiffers,
   partBeyondUpload,
   partDamaged,
@@ -29,20 +32,18 @@ import {
   uploadNotPending,
   uploadTooSlow,
 } from './errors.ts'
-import { type Files, lifetimeOf } from './files.ts'
+import { type Files, factsOf, lifetimeOf } from './files.ts'
 import type { Ids } from './ids.ts'
-import { checkName, type Profile } from './purpose-rules.ts'
 import type { Removal } from './removal.ts'
-import { readSegments, requireLoss } from './segments.ts'
+import { rangeReader, readSegments, requireLoss } from './segments.ts'
 import { createSharedWork } from './shared-work.ts'
 import type { StagedContent, Staging } from './staging.ts'
 import type { StoreBinding } from './store-binding.ts'
 
 /** How many completions read their bytes at once, however many ask for it. */
-const md5AtOnce = 2
+const readAtOnce = 2
 
 export interface UploadSettings {
-  readonly profile: Profile
   readonly maxPartBytes: number
   readonly uploadSeconds: number
   readonly organizationQuotaBytes: number
@@ -73,7 +74,7 @@ export interface Completion {
   readonly partIds: readonly string[]
   /** Of the whole content, in lower-case hexadecimal. */
   readonly md5: string | undefined
-  /** Ends the waiting for an MD5, which may take a minute; who asks again finds it taken. */
+  /** Ends the waiting while the bytes are read, which may take a minute; who asks again finds it done. */
   readonly signal: AbortSignal
 }
 
@@ -119,16 +120,17 @@ export interface UploadsNeeds {
   readonly staging: Staging
   readonly removal: Removal
   readonly binding: Pick<StoreBinding, 'check'>
+  readonly rules: ContentRules
   readonly clock: Clock
   readonly ids: Ids
   readonly settings: UploadSettings
 }
 
 export function createUploads(needs: UploadsNeeds): Uploads {
-  const { metadata, blobs, files, staging, removal, binding, clock, ids, settings } = needs
-  const { profile, maxPartBytes, uploadSeconds, organizationQuotaBytes } = settings
+  const { metadata, blobs, files, staging, removal, binding, rules, clock, ids, settings } = needs
+  const { maxPartBytes, uploadSeconds, organizationQuotaBytes } = settings
 
-  const checked = createSharedWork<Upload>(md5AtOnce)
+  const checked = createSharedWork<Upload>(readAtOnce)
 
   async function find({ project_id }: Caller, id: string): Promise<UploadRow> {
     const row = await metadata.findUpload({ project_id, id })
@@ -154,19 +156,43 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     }
   }
 
-  async function requireMd5(
+  /** Reads the bytes of parts, which may be lost, or cancelled meanwhile. */
+  async function readParts<Result>(
     caller: Caller,
-    { id, bytes }: UploadRow,
+    id: string,
+    read: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await read()
+    } catch (error) {
+      throw contentDamaged(await requireLoss(error, () => findPending(caller, id), binding))
+    }
+  }
+
+  async function requireMd5(
+    { bytes }: UploadRow,
     parts: readonly PartRow[],
     md5: string,
   ): Promise<void> {
-    try {
-      const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
-      if (found !== md5) throw contentMd5Differs(md5, found)
-    } catch (error) {
-      // They may have been cancelled while they were read.
-      throw contentDamaged(await requireLoss(error, () => findPending(caller, id), binding))
-    }
+    const found = await blobs.md5(readSegments(blobs, parts, { start: 0, end: bytes }))
+    if (found !== md5) throw contentMd5Differs(md5, found)
+  }
+
+  async function judge(
+    { project_id: owner }: Caller,
+    upload: UploadRow,
+    parts: readonly PartRow[],
+  ): Promise<Verdict> {
+    const { filename, purpose, bytes } = upload
+    const encoding = joinTextEdges(parts.map(toEdges))
+    const read = rangeReader(blobs, parts)
+    const verdict = await rules.judge({
+      ...{ filename, purpose, bytes, encoding, read, countsTokens: false },
+      // What is begun is done, so that who asks again finds it.
+      asker: { owner, signal: new AbortController().signal },
+    })
+    if (verdict.faultCount > 0) throw contentRefused(verdict)
+    return verdict
   }
 
   async function addPart(
@@ -225,23 +251,30 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     })
     const bytes = chosen.reduce((sum, part) => sum + part.bytes, 0)
     if (bytes !== upload.bytes) throw partsMissized(bytes, upload.bytes)
-    if (md5 === undefined) return commit(caller, upload, partIds, chosen)
+    if (md5 === undefined && !rules.looksAt(upload.purpose)) {
+      return commit(caller, upload, chosen, await judge(caller, upload, chosen))
+    }
     const key = JSON.stringify([id, md5, hash('sha256', partIds.join())])
     return checked.ask(key, signal, async () => {
       // While it waited for its turn another request may have completed it.
       const now = await find(caller, id)
-      if (now.status === 'pending') await requireMd5(caller, now, chosen, md5)
-      return commit(caller, upload, partIds, chosen)
+      if (isSame(now, partIds)) return toUpload(caller, now)
+      const verdict = await readParts(caller, id, async () => {
+        if (md5 !== undefined) await requireMd5(now, chosen, md5)
+        return judge(caller, now, chosen)
+      })
+      return commit(caller, upload, chosen, verdict)
     })
   }
 
   async function commit(
     caller: Caller,
     upload: UploadRow,
-    partIds: readonly string[],
     chosen: readonly PartRow[],
+    verdict: Verdict,
   ): Promise<Upload> {
     const { id } = upload
+    const partIds = chosen.map((part) => part.id)
     const { project_id } = caller
     const now = clock.now()
     const [only] = chosen
@@ -252,6 +285,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       encoding: joinTextEdges(chosen.map(toEdges)),
       created_at: now,
       expires_at: upload.lifetime === null ? null : now + upload.lifetime,
+      ...factsOf(verdict),
     }
     const outcome = await metadata.completeUpload({
       ...{ project_id, id, part_ids: partIds, file, now },
@@ -267,7 +301,8 @@ export function createUploads(needs: UploadsNeeds): Uploads {
   return {
     async create(caller, newUpload) {
       const { filename, purpose, bytes, mimeType, expiresAfter, tusMetadata } = newUpload
-      checkName(purpose, filename, profile)
+      const fault = rules.foresee({ filename, purpose, bytes })
+      if (fault !== undefined) throw contentRefused(oneFault(fault))
       const created_at = clock.now()
       const upload = {
         ...{ id: ids.upload(), ...caller, purpose, filename, bytes },

@@ -51,6 +51,7 @@ async function upload(): Promise<void> {
     file: {
       ...owner,
       ...{ id: 'file-1', purpose: 'user_data', filename: 'a', encoding: 'binary' as const },
+      ...{ mime_type: null, num_lines: null, tokens: null },
       ...{ bytes: written.bytes, sha256: written.sha256, created_at: 1, expires_at: null },
       segments: [{ blob_id, bytes: written.bytes, checksums: written.checksums }],
     },
