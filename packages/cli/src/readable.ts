@@ -9,6 +9,13 @@ export function size(bytes: number | undefined): string {
   return prettyBytes(bytes ?? 0, { binary: true, maximumFractionDigits: 1 })
 }
 
+/** As 1,204 lines, or without a thing 1,204. */
+export function count(number: number, thing?: string): string {
+  const digits = number.toLocaleString('en-US')
+  if (thing === undefined) return digits
+  return `${digits} ${thing}${number === 1 ? '' : 's'}`
+}
+
 /** As 3 days: the time between two Unix seconds, in its largest unit. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?'

@@ -46,6 +46,7 @@ type AddCommand = (program: Command, io: Io) => void
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   serve: async () => (await import('./serve-command.ts')).addServeCommand,
   upload: async () => (await import('./upload-command.ts')).addUploadCommand,
+  check: async () => (await import('./check-command.ts')).addCheckCommand,
   list: async () => (await import('./list-command.ts')).addListCommand,
   show: async () => (await import('./show-command.ts')).addShowCommand,
   download: async () => (await import('./download-command.ts')).addDownloadCommand,

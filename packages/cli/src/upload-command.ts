@@ -2,11 +2,12 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { FilesApi, type OpenAIFile, UploadsApi } from '@coffer/client'
+import { ApiException, FilesApi, type OpenAIFile, UploadsApi } from '@coffer/client'
 import { fileFromPath } from '@coffer/client/node'
 import type { Command } from 'commander'
 import { addConnectionOptions, type ConnectionOptions, connect } from './connection.ts'
 import { sentenceOf, unfinished } from './failures.ts'
+import { faultLines } from './fault-lines.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
 import { largeBytes, uploadLarge } from './large-upload.ts'
@@ -18,6 +19,9 @@ import { createUploadStates } from './upload-states.ts'
 
 /** What is no larger is read at once. */
 const smallBytes = 64 * 1024
+
+/** Of the faults of a file that is refused, how many are shown. */
+const mostFaults = 10
 
 interface UploadOptions extends ConnectionOptions {
   readonly purpose: string
@@ -112,7 +116,8 @@ async function upload(
       } catch (error) {
         signal.throwIfAborted()
         failures += 1
-        progress.note(`Not uploaded: ${printable(path)}: ${sentenceOf(error)}`)
+        const lines = [`Not uploaded: ${printable(path)}: ${sentenceOf(error)}`]
+        progress.note([...lines, ...faultsOf(path, error)].join('\n'))
       } finally {
         shown.done()
       }
@@ -132,6 +137,13 @@ async function findOnly(paths: readonly string[]): Promise<Found[]> {
 
 function lineOf({ id, filename }: OpenAIFile): string {
   return `${printable(id)}  ${printable(String(filename ?? ''))}\n`
+}
+
+/** All that is wrong with content that was refused, unless the sentence has said it. */
+function faultsOf(path: string, error: unknown): string[] {
+  if (!(error instanceof ApiException) || error.detailsTotal < 2) return []
+  const { details, detailsTotal: total } = error
+  return faultLines(path, { details, total }, mostFaults)
 }
 
 function toCount(text: string, option: string): number {

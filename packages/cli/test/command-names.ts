@@ -2,6 +2,7 @@
 export const commandNames = [
   'serve',
   'upload',
+  'check',
   'list',
   'show',
   'download',

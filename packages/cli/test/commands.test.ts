@@ -244,10 +244,10 @@ describe('coffer list', () => {
 
   it('prints a table with sizes and ages, the newest first', async () => {
     const first = await add('first.txt', 'x'.repeat(1536))
-    const second = await add('second.jsonl', '{}', '--purpose', 'batch')
+    const second = await add('second.jsonl', '{"item":{}}', '--purpose', 'evals')
     const { stdout } = await go(['list'])
     expect(stdout.replace(/\d+ seconds?/g, 'AGO').replace(/ +/g, ' ')).toBe(
-      `ID NAME PURPOSE SIZE AGE\n${second} second.jsonl batch 2 B AGO\n` +
+      `ID NAME PURPOSE SIZE AGE\n${second} second.jsonl evals 11 B AGO\n` +
         `${first} first.txt user_data 1.5 KiB AGO\n`,
     )
   })
@@ -626,7 +626,7 @@ describe('a problem', () => {
     expect(stderr).toMatch(/^Usage: coffer/)
   })
 
-  it.each(['serve', 'upload', 'list', 'show', 'download', 'delete', 'complete'])(
+  it.each(['serve', 'upload', 'check', 'list', 'show', 'download', 'delete', 'complete'])(
     'is not to ask for the help of coffer %s',
     async (command) => {
       const outcome = await go([command, '--help'])

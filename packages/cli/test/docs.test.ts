@@ -30,6 +30,11 @@ describe('docs/cli.md', () => {
     })
     const { code } = await shell.ended
     expect(code, `${shell.stdout}\n${shell.stderr}`).toBe(0)
+    expect(shell.stdout).toContain(
+      "train.jsonl:1: Missing required parameter: 'item'.\nTo be mended first.\n",
+    )
+    const [, fine] = /`(train\.jsonl: fine, .*?)`/.exec(page) ?? []
+    expect(shell.stdout.split('\n')).toContain(fine)
     const left = await coffer.fetch('/v1/files')
     expect(await left.json()).toMatchObject({ data: [] })
   })

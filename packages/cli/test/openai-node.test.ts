@@ -11,6 +11,9 @@ import { type Coffer, type Folder, makeFolder, startCoffer } from './start-coffe
 const KiB = 1024
 const content = Buffer.alloc(300 * KiB, 'bytes of a file: é 漢 \0 ')
 
+const batchLine =
+  '{"custom_id":"a","method":"POST","url":"/v1/responses","body":{"model":"gpt-4o","input":"x"}}\n'
+
 /** Streams go in pieces, so that nothing can count on a whole body. */
 async function* inPieces(bytes: Uint8Array) {
   for (let at = 0; at < bytes.length; at += 7 * KiB) yield bytes.subarray(at, at + 7 * KiB)
@@ -76,12 +79,19 @@ describe('the official Node package', () => {
     })
 
     it('takes a stream before the purpose and after it', async () => {
-      const path = join(folder.path, 'näme "1".bin')
-      const first = await client.files.create({ file: createReadStream(path), purpose: 'vision' })
-      const last = await client.files.create({ purpose: 'evals', file: createReadStream(path) })
-      expect([first.purpose, last.purpose]).toEqual(['vision', 'evals'])
-      await expectStored(first, 'näme "1".bin')
-      await expectStored(last, 'näme "1".bin')
+      const path = join(folder.path, 'näme "1".txt')
+      await writeFile(path, content)
+      const first = await client.files.create({
+        file: createReadStream(path),
+        purpose: 'user_data',
+      })
+      const last = await client.files.create({
+        purpose: 'assistants',
+        file: createReadStream(path),
+      })
+      expect([first.purpose, last.purpose]).toEqual(['user_data', 'assistants'])
+      await expectStored(first, 'näme "1".txt')
+      await expectStored(last, 'näme "1".txt')
     })
 
     it('stores an empty file', async () => {
@@ -100,10 +110,10 @@ describe('the official Node package', () => {
     })
 
     it('keeps a batch thirty days and anything else for ever', async () => {
-      const file = new File(['{}\n'], 'b.jsonl')
+      const file = new File([batchLine], 'b.jsonl')
       const batch = await client.files.create({ file, purpose: 'batch' })
       expect(batch.expires_at).toBe(batch.created_at + 2_592_000)
-      expect(await client.files.create({ file, purpose: 'fine-tune' })).toMatchObject({
+      expect(await client.files.create({ file, purpose: 'user_data' })).toMatchObject({
         expires_at: null,
       })
     })
@@ -124,6 +134,9 @@ describe('the official Node package', () => {
       expires_at: null,
       status: 'processed',
       status_details: null,
+      // Beside what the package knows.
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      mime_type: 'text/plain',
     })
   })
 
@@ -156,14 +169,14 @@ describe('the official Node package', () => {
 describe("the official Node package's list", () => {
   let coffer: Coffer
   let client: OpenAI
-  /** In the order of creation; every third is for evals. */
+  /** In the order of creation; every third is for assistants. */
   const created: FileObject[] = []
   beforeAll(async () => {
     coffer = await startCoffer()
     client = clientOf(coffer)
     for (let number = 0; number < 25; number += 1) {
       const file = new File([`${number}`], `${number}.txt`)
-      const purpose = number % 3 === 0 ? 'evals' : 'user_data'
+      const purpose = number % 3 === 0 ? 'assistants' : 'user_data'
       created.push(await client.files.create({ file, purpose }))
     }
   })
@@ -189,10 +202,10 @@ describe("the official Node package's list", () => {
 
   it('goes through all pages of one purpose', async () => {
     const files = await Array.fromAsync(
-      client.files.list({ limit: 4, order: 'asc', purpose: 'evals' }),
+      client.files.list({ limit: 4, order: 'asc', purpose: 'assistants' }),
     )
     expect(files).toHaveLength(9)
-    expect(idsOf(files)).toEqual(idsOf(created.filter(({ purpose }) => `${purpose}` === 'evals')))
+    expect(idsOf(files)).toEqual(idsOf(created.filter(({ purpose }) => purpose === 'assistants')))
   })
 
   it('ends with a page that is just full', async () => {
@@ -410,7 +423,7 @@ describe("the official Node package's errors", () => {
     const file = new Response(streamOf(inPieces(Buffer.alloc(8 * KiB * KiB))))
     const upload = await toFile(file, 'large.bin')
     const error = await errorOf(
-      (client) => client.files.create({ file: upload, purpose: 'evals' }),
+      (client) => client.files.create({ file: upload, purpose: 'user_data' }),
       {
         apiKey: 'sk-wrong',
       },
@@ -423,7 +436,7 @@ describe("the official Node package's errors", () => {
   it('BadRequestError: an unknown purpose', async () => {
     const file = await aFile()
     const error = await errorOf((client) => {
-      return client.files.create({ file, purpose: 'fun' as 'evals' })
+      return client.files.create({ file, purpose: 'fun' as 'user_data' })
     })
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
     expect(error).toMatchObject({
@@ -447,7 +460,7 @@ describe("the official Node package's errors", () => {
 
   it('BadRequestError: no file', async () => {
     const body = new FormData()
-    body.append('purpose', 'evals')
+    body.append('purpose', 'user_data')
     const error = await errorOf((client) => client.post('/files', { body }))
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
     expect(error).toMatchObject({ message: "400 'file' is a required property", requestID })
@@ -458,7 +471,7 @@ describe("the official Node package's errors", () => {
     const file = await aFile()
     const error = await errorOf((client) => {
       const expires_after = { anchor: 'created_at' as const, seconds: 3599 }
-      return client.files.create({ file, purpose: 'evals', expires_after })
+      return client.files.create({ file, purpose: 'user_data', expires_after })
     })
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
     expect(error).toMatchObject({
@@ -469,6 +482,38 @@ describe("the official Node package's errors", () => {
     expect(requests).toBe(1)
   })
 
+  it('BadRequestError: content that its purpose refuses, with all that is wrong with it', async () => {
+    const file = new File(['{"item": {}}\n{"item": 1}\n{}\n'], 'lines.jsonl')
+    // Its errors have what the answer says under `error`; the faults stand beside that.
+    const answers: Response[] = []
+    const error = await errorOf((client) => {
+      const keeping = client.withOptions({
+        async fetch(url, init) {
+          const answer = await fetch(url, init)
+          answers.push(answer.clone())
+          return answer
+        },
+      })
+      return keeping.files.create({ file, purpose: 'evals' })
+    })
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError)
+    expect(error).toMatchObject({
+      status: 400,
+      type: 'invalid_request_error',
+      param: 'item',
+      code: null,
+      message: "400 Line 2: 'item' must be an object. (The first of 2 faults.)",
+      requestID,
+    })
+    expect(await answers.at(-1)?.json()).toMatchObject({
+      details: [
+        { line: 2, offset: 13, code: 'invalid_type', param: 'item', expected: 'an object' },
+        { line: 3, offset: 25, code: 'missing_required_parameter', param: 'item' },
+      ],
+      details_total: 2,
+    })
+  })
+
   it('BadRequestError: a limit of nothing', async () => {
     const error = await errorOf((client) => client.files.list({ limit: 0 }))
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
@@ -477,9 +522,9 @@ describe("the official Node package's errors", () => {
 
   it('BadRequestError: a full quota, which is not tried again', async () => {
     const other = new File([Buffer.alloc(9_000)], 'other.bin')
-    const { id } = await clientOf(coffer).files.create({ file: other, purpose: 'evals' })
+    const { id } = await clientOf(coffer).files.create({ file: other, purpose: 'user_data' })
     const file = new File([Buffer.alloc(11_001)], 'f.bin')
-    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'user_data' }))
     await clientOf(coffer).files.delete(id)
     expect(error).toBeInstanceOf(OpenAI.BadRequestError)
     expect(error).toMatchObject({ message: expect.stringContaining('quota'), requestID })
@@ -525,7 +570,7 @@ describe("the official Node package's errors", () => {
 
   it('APIError 413: a file too large whose size is known', async () => {
     const file = new File([Buffer.alloc(100 * KiB)], 'f.bin')
-    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'user_data' }))
     expect(error).toBeInstanceOf(OpenAI.APIError)
     expect(error).toMatchObject({
       status: 413,
@@ -541,13 +586,15 @@ describe("the official Node package's errors", () => {
     const path = join(folder.path, 'large.bin')
     await writeFile(path, Buffer.alloc(4 * KiB * KiB))
     const file = createReadStream(path)
-    const error = await errorOf((client) => client.files.create({ file, purpose: 'evals' }))
+    const error = await errorOf((client) => client.files.create({ file, purpose: 'user_data' }))
     expect(error).toMatchObject({ status: 413, requestID })
     expect(requests).toBe(1)
   })
 
   it('APIError 415: a body that is no form', async () => {
-    const error = await errorOf((client) => client.post('/files', { body: { purpose: 'evals' } }))
+    const error = await errorOf((client) =>
+      client.post('/files', { body: { purpose: 'user_data' } }),
+    )
     expect(error).toMatchObject({ status: 415, code: 'unsupported_content_type', requestID })
     expect(requests).toBe(1)
   })
@@ -563,7 +610,7 @@ describe("the official Node package's errors", () => {
 
   it('InternalServerError: bytes that are gone, and not tried for again', async () => {
     const content = await toFile(Buffer.alloc(17_000), 'content.jsonl')
-    const file = await clientOf(coffer).files.create({ file: content, purpose: 'evals' })
+    const file = await clientOf(coffer).files.create({ file: content, purpose: 'user_data' })
     await unlink(findBlob(coffer.folder, file.id))
     const error = await errorOf((client) => client.files.content(file.id, { maxRetries: 1 }))
     expect(error).toBeInstanceOf(OpenAI.InternalServerError)

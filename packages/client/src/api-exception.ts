@@ -1,5 +1,7 @@
 /** Everything that a request can fail with, by the status of the answer. */
 
+import { type ContentFault, readFaults } from './content-fault.ts'
+
 export interface ExceptionFacts {
   /** The status of the answer; undefined where there was none. */
   readonly status?: number | undefined
@@ -13,6 +15,10 @@ export interface ExceptionFacts {
   readonly requestId?: string | undefined
   /** The body of the answer, as it came. */
   readonly body?: string | undefined
+  /** What is wrong with the content that was sent; none by default. */
+  readonly details?: readonly ContentFault[] | undefined
+  /** How many faults there are, where not all are told. */
+  readonly detailsTotal?: number | undefined
   readonly cause?: unknown
 }
 
@@ -24,6 +30,10 @@ export class ApiException extends Error {
   readonly type: string | undefined
   readonly requestId: string | undefined
   readonly body: string | undefined
+  /** What is wrong with the content that was sent: the first hundred faults, if that is why. */
+  readonly details: readonly ContentFault[]
+  /** How many faults there are in all. */
+  readonly detailsTotal: number
 
   constructor(message: string, facts: ExceptionFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause })
@@ -33,6 +43,8 @@ export class ApiException extends Error {
     this.type = facts.type
     this.requestId = facts.requestId
     this.body = facts.body
+    this.details = facts.details ?? []
+    this.detailsTotal = facts.detailsTotal ?? this.details.length
   }
 }
 
@@ -120,6 +132,8 @@ export async function toException(response: Response): Promise<ApiException> {
     code: problem.code,
     param: problem.param,
     type: problem.type,
+    details: problem.details,
+    detailsTotal: problem.detailsTotal,
     requestId: response.headers.get('x-request-id') ?? undefined,
     body,
   })
@@ -130,6 +144,8 @@ interface ProblemFields {
   code?: string | undefined
   param?: string | undefined
   type?: string | undefined
+  details?: readonly ContentFault[] | undefined
+  detailsTotal?: number | undefined
 }
 
 /** Vendors put the problem under `error`, or leave that away, or answer with no JSON at all. */
@@ -137,11 +153,13 @@ function readProblem(body: string): ProblemFields {
   const parsed = parseJson(body)
   if (!isRecord(parsed)) return {}
   const problem = isRecord(parsed['error']) ? parsed['error'] : parsed
+  const { details, details_total: detailsTotal } = readFaults(parsed)
   return {
     message: textOf(problem['message']) ?? textOf(parsed['error']) ?? textOf(parsed['detail']),
     code: textOf(problem['code']),
     param: textOf(problem['param']),
     type: textOf(problem['type']),
+    ...{ details, detailsTotal },
   }
 }
 

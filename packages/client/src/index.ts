@@ -15,6 +15,7 @@ export {
   UnprocessableEntityException,
 } from './api-exception.ts'
 export { Configuration, type ConfigurationOptions } from './configuration.ts'
+export type { ContentFault } from './content-fault.ts'
 export { FileContent } from './file-content.ts'
 export {
   type CreateFileOptions,
@@ -24,6 +25,7 @@ export {
 } from './files-api.ts'
 export type {
   DeleteFileResponse,
+  FileCheck,
   ListFilesResponse,
   ListUploadPartsResponse,
   Open,

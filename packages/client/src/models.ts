@@ -1,7 +1,8 @@
 /** What the API answers with. Fields keep their names on the wire. */
 
-import type { Purpose } from '@coffer/contract'
+import type { Purpose, UploadPurpose } from '@coffer/contract'
 import { isRecord, UnexpectedAnswerException } from './api-exception.ts'
+import { type ContentFault, readFaults } from './content-fault.ts'
 
 /** A known value, or one that another server made up. */
 export type Open<Known extends string> = Known | (string & {})
@@ -19,6 +20,39 @@ export interface OpenAIFile {
   status_details?: string | null
   /** In Unix seconds, or null if the file does not expire. */
   expires_at?: number | null
+  /** Of the content, in hexadecimal; an extension of Coffer. */
+  sha256?: string
+  /** What the content is; an extension of Coffer. */
+  mime_type?: string
+  /** How many lines of JSON there are, where they were checked; an extension of Coffer. */
+  num_lines?: number | null
+  /** How many tokens of o200k_base the text has, where they were counted; an extension of Coffer. */
+  tokens?: number
+  [field: string]: unknown
+}
+
+/** What an upload of a file would find wrong with it; an extension of Coffer. */
+export interface FileCheck {
+  object?: Open<'file.check'>
+  /** Whether the file could be uploaded. */
+  valid: boolean
+  purpose: Open<UploadPurpose>
+  filename: string
+  bytes: number
+  /** Of the content, in hexadecimal. */
+  sha256: string
+  /** What the content is. */
+  mime_type: string
+  /** How many lines of JSON there are, or null. */
+  num_lines: number | null
+  /** How many tokens of o200k_base the texts have; null where they were not counted. */
+  tokens: number | null
+  /** How many requests of a batch there are of each model; null for other purposes. */
+  models: Record<string, number> | null
+  /** The first hundred faults. */
+  details: ContentFault[]
+  /** How many faults there are in all. */
+  details_total: number
   [field: string]: unknown
 }
 
@@ -103,6 +137,15 @@ export function readUploadPartsModel(value: unknown): ListUploadPartsResponse {
 export function readFileModel(value: unknown): OpenAIFile {
   if (isRecord(value) && typeof value['id'] === 'string') return value as OpenAIFile
   throw new UnexpectedAnswerException('The server answered with something that is no file.')
+}
+
+export function readCheckModel(value: unknown): FileCheck {
+  if (isRecord(value) && typeof value['valid'] === 'boolean') {
+    return { ...(value as FileCheck), ...readFaults(value) }
+  }
+  throw new UnexpectedAnswerException(
+    'The server answered with something that is no check of a file.',
+  )
 }
 
 export function readListModel(value: unknown): ListFilesResponse {

@@ -184,8 +184,8 @@ describe.skipIf(!hasChromium && mayBeSkipped)('the client in a browser', () => {
 
   it('lists, iterates, retrieves and deletes', async () => {
     const seen = await page.evaluate(async () => {
-      for (const name of ['1', '2', '3']) await api.createFile(new File([name], name), 'vision')
-      const options = { purpose: 'vision', limit: 2, order: 'asc' } as const
+      for (const name of ['1', '2', '3']) await api.createFile(new File([name], name), 'assistants')
+      const options = { purpose: 'assistants', limit: 2, order: 'asc' } as const
       const { data, has_more } = await api.listFiles(options)
       const names: string[] = []
       for await (const { id, filename } of api.iterateFiles(options)) {

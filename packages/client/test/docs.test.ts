@@ -60,7 +60,15 @@ async function runAll(
 
 describe('docs/FilesApi.md', () => {
   it('has an example of each operation', () => {
-    for (const name of ['createFile', 'deleteFile', 'downloadFile', 'listFiles', 'retrieveFile']) {
+    const names = [
+      'checkFile',
+      'createFile',
+      'deleteFile',
+      'downloadFile',
+      'listFiles',
+      'retrieveFile',
+    ]
+    for (const name of names) {
       expect(filesApi.filter(({ code }) => code.includes(`.${name}(`))).not.toEqual([])
     }
   })
@@ -70,6 +78,9 @@ describe('docs/FilesApi.md', () => {
     await using installed = await makeInstalled(filesApi)
     const printed = await runAll(installed, server)
     expect(printed[0]).toMatch(/42 of 42 bytes\nfile-\w+ train\.jsonl 42\n/)
+    expect(printed[2]).toMatch(
+      /^true 1 \d+\nfalse 1\ntrain\.jsonl:1: Missing required parameter: 'completion'\.\n$/,
+    )
     expect(await readFile(join(installed.cwd, 'train-copy.jsonl'), 'utf8')).toBe(
       '{"prompt": "2 + 2 =", "completion": " 4"}\n',
     )

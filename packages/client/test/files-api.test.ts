@@ -14,6 +14,7 @@ import {
   type FileContent,
   type FilesApi,
   NotFoundException,
+  type OpenAIFile,
   UnauthorizedException,
   type Uploadable,
 } from '../src/index.ts'
@@ -210,6 +211,114 @@ describe.concurrent('createFile', () => {
   })
 })
 
+/** A line of a batch; the id is left out where it is undefined. */
+function requestLine(custom_id: string | undefined, model = 'gpt-4.1-mini'): string {
+  const body = { model, input: 'What is 2 + 2?' }
+  return `${JSON.stringify({ custom_id, method: 'POST', url: '/v1/responses', body })}\n`
+}
+
+const missingId = {
+  code: 'missing_required_parameter',
+  message: "Missing required parameter: 'custom_id'.",
+  param: 'custom_id',
+  expected: "the parameter 'custom_id'",
+}
+
+describe.concurrent('checkFile', () => {
+  const lines = requestLine('one') + requestLine('two')
+
+  it.for<[string, () => Uploadable]>([
+    ['a File', () => new File([lines], 'batch.jsonl')],
+    ['bytes', () => new TextEncoder().encode(lines)],
+    ['a ReadableStream', () => new Blob([lines]).stream()],
+  ])('tells of %s what is known, and stores nothing', async ([, make]) => {
+    const server = makeTenant()
+    const api = apiOf(server)
+    const told: number[] = []
+    const check = await api.checkFile(make(), 'batch', {
+      filename: 'batch.jsonl',
+      onProgress: (sent) => told.push(sent),
+    })
+    expect(check).toEqual({
+      object: 'file.check',
+      valid: true,
+      ...{ purpose: 'batch', filename: 'batch.jsonl', bytes: lines.length },
+      sha256: createHash('sha256').update(lines).digest('hex'),
+      mime_type: 'application/jsonl',
+      num_lines: 2,
+      tokens: expect.any(Number),
+      models: { 'gpt-4.1-mini': 2 },
+      ...{ details: [], details_total: 0 },
+    })
+    expect(told.at(-1)).toBe(lines.length)
+    expect((await api.listFiles()).data).toEqual([])
+    expect(server.usedBytes()).toBe(0)
+  })
+
+  it('tells the first hundred faults, and how many there are', async () => {
+    const text = requestLine('one') + requestLine(undefined).repeat(123)
+    const api = apiOf(makeTenant())
+    const check = await api.checkFile(new File([text], 'batch.jsonl'), 'batch')
+    expect(check).toMatchObject({ valid: false, num_lines: 124, details_total: 123 })
+    expect(check.details).toHaveLength(100)
+    const [first] = check.details
+    expect(first).toEqual({ line: 2, offset: requestLine('one').length, ...missingId })
+  })
+
+  it('throws where the purpose is none, and where the server knows no checks', async () => {
+    const api = apiOf(makeTenant())
+    await expect(api.checkFile(new Blob(['1']), 'nonsense')).rejects.toThrow(BadRequestException)
+    await using other = await startScript({ status: 404 }, { body: someFile })
+    const check = () => other.api().checkFile(new Blob(['1']), 'batch')
+    await expect(check()).rejects.toThrow(NotFoundException)
+    await expect(check()).rejects.toThrow('something that is no check of a file')
+    expect(other.requests[0]?.url).toBe('/v1/files/check')
+  })
+
+  it('can be ended on its way', async () => {
+    const controller = new AbortController()
+    const { signal } = controller
+    async function* endless() {
+      for (;;) yield new Uint8Array(64 * KiB)
+    }
+    const checked = apiOf(makeTenant()).checkFile(endless(), 'user_data', {
+      signal,
+      onProgress(sent) {
+        if (sent > MiB) controller.abort(reason)
+      },
+    })
+    await expect(checked).rejects.toBe(reason)
+  })
+})
+
+describe.concurrent('content', () => {
+  it('that is refused is told with its faults', async () => {
+    const text = requestLine('one') + requestLine(undefined).repeat(123)
+    const api = apiOf(makeTenant())
+    const error = await api.createFile(new File([text], 'batch.jsonl'), 'batch').catch((e) => e)
+    expect(error).toBeInstanceOf(BadRequestException)
+    expect(error.message).toBe(
+      "Line 2: Missing required parameter: 'custom_id'. (The first of 123 faults.)",
+    )
+    expect(error.detailsTotal).toBe(123)
+    expect(error.details).toHaveLength(100)
+    expect(error.details[99]).toMatchObject({ line: 101, ...missingId })
+  })
+
+  it('that is taken is told with what was found', async () => {
+    const text = requestLine('one') + requestLine('two')
+    const api = apiOf(makeTenant())
+    const file = await api.createFile(new File([text], 'batch.jsonl'), 'batch')
+    const { sha256, mime_type, num_lines }: OpenAIFile = file
+    expect({ sha256, mime_type, num_lines }).toEqual({
+      sha256: createHash('sha256').update(text).digest('hex'),
+      mime_type: 'application/jsonl',
+      num_lines: 2,
+    })
+    expect(await api.retrieveFile(file.id)).toEqual(file)
+  })
+})
+
 describe.concurrent('what is large', () => {
   it('is never in memory as a whole, on its way up or down', async () => {
     await using server = await startServer({ settings: { COFFER_LOG_LEVEL: 'silent' } })
@@ -336,15 +445,8 @@ describe.concurrent('iterateFiles', () => {
   async function createMany(api: FilesApi, count: number): Promise<string[]> {
     const ids: string[] = []
     for (let n = 0; n < count; n += 1) {
-      ids.push(
-        (
-          await api
-            .createFile(new Blob([`${n}`]), n % 2 === 0 ? 'user_data' : 'batch', {
-              filename: `${n}.jsonl`,
-            })
-            .catch(() => api.createFile(new Blob([`${n}`]), 'vision', { filename: `${n}.png` }))
-        ).id,
-      )
+      const purpose = n % 2 === 0 ? 'user_data' : 'assistants'
+      ids.push((await api.createFile(new Blob([`${n}`]), purpose, { filename: `${n}.txt` })).id)
     }
     return ids
   }
@@ -487,6 +589,7 @@ describe.concurrent('an AbortSignal', () => {
       api.downloadFile('file-1', options),
       api.deleteFile('file-1', options),
       api.createFile(new Blob(['1']), 'user_data', options),
+      api.checkFile(new Blob(['1']), 'user_data', options),
     ]
     for (const call of calls) await expect(call).rejects.toBe(reason)
     expect(server.requests).toEqual([])

@@ -231,6 +231,36 @@ const classes = new Map<number, typeof ApiException>([
   [502, ServiceException],
 ])
 
+describe.concurrent('faults of content', () => {
+  const fault = {
+    ...{ line: 3, offset: 40, code: 'invalid_type', message: 'No.', param: null, expected: 'a' },
+  }
+  const bare = { line: null, offset: null, code: '', message: 'Why.', param: null, expected: '' }
+
+  it.for([
+    ['as Coffer tells them', { details: [fault], details_total: 7 }, [fault], 7],
+    ['none', {}, [], 0],
+    ['only sentences', { details: [{ message: 'Why.' }] }, [bare], 1],
+    ['of other types', { details: [{ ...bare, line: '3', code: 5 }] }, [bare], 1],
+    ['no faults', { details: ['a', null, 5, { '@type': 'Help' }], details_total: 'x' }, [], 0],
+    ['a text', { details: 'Look at the file.' }, [], 0],
+    [
+      'fewer in all than are told',
+      { details: [fault, fault], details_total: 1 },
+      [fault, fault],
+      2,
+    ],
+  ] as const)('are read where they are such: %s', async ([, facts, details, detailsTotal]) => {
+    const body = { error: { message: 'No.' }, ...facts }
+    await using server = await startScript({ status: 400, body })
+    const error = await server
+      .api()
+      .retrieveFile('file-1')
+      .catch((e) => e)
+    expect(error).toMatchObject({ message: 'No.', details, detailsTotal })
+  })
+})
+
 describe.concurrent('an answer of success that is none of this API', () => {
   const page: Act = { headers: { 'x-request-id': 'req_1' }, body: '<html>Welcome</html>' }
 

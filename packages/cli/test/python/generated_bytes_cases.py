@@ -36,7 +36,7 @@ def _():
 
 @case("list_files gives pages in an order")
 def _():
-    created = [files.create_file(b"%d" % number, "vision").id for number in range(5)]
+    created = [files.create_file(b"GIF89a%d" % number, "vision").id for number in range(5)]
     page = files.list_files(purpose="vision", limit=3, order="asc")
     equal(([file.id for file in page.data], page.has_more), (created[:3], True))
     equal((page.first_id, page.last_id), (created[0], created[2]))

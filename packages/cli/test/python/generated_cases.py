@@ -61,7 +61,7 @@ def _():
 
 @case("download_file gives lines of JSON as they are")
 def _():
-    text = '{"prompt": "a"}\n{"prompt": "b"}\n'
+    text = '{"prompt": "a", "completion": "b"}\n{"prompt": "b", "completion": "c"}\n'
     stored = files.create_file(written("lines.jsonl", text.encode()), "fine-tune")
     equal(files.download_file(stored.id), text)
 
@@ -69,14 +69,14 @@ def _():
 @case("download_file gives bytes that are no UTF-8 as a letter each")
 def _():
     content = bytes(range(256)) * 20
-    stored = files.create_file(written("bytes.bin", content), "assistants")
+    stored = files.create_file(written("bytes.pkl", content), "assistants")
     equal(files.download_file(stored.id).encode("latin-1"), content)
 
 
 @case("download_file without preloading gives the very bytes")
 def _():
     content = bytes(range(256)) * 20
-    stored = files.create_file(written("bytes.bin", content), "assistants")
+    stored = files.create_file(written("bytes.pkl", content), "assistants")
     answer = files.download_file_without_preload_content(stored.id)
     equal(answer.read(), content)
 

@@ -11,6 +11,9 @@ from cases import api_key, base_url, case, equal, raises
 
 client = openai.OpenAI(max_retries=0)
 content = "bytes of a file: é 漢 \0 ".encode() * 10_000
+batch_line = (
+    b'{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "gpt-4o"}}\n'
+)
 folder = pathlib.Path(tempfile.mkdtemp(dir=os.getcwd()))
 path = folder / 'näme "1".bin'
 path.write_bytes(content)
@@ -30,7 +33,7 @@ def create_many(count):
     return [
         client.files.create(
             file=(f"{number}.txt", b"%d" % number),
-            purpose="evals" if number % 3 == 0 else "user_data",
+            purpose="assistants" if number % 3 == 0 else "user_data",
         )
         for number in range(count)
     ]
@@ -65,9 +68,9 @@ def _():
 
 @case("files.list goes through all pages of one purpose")
 def _():
-    evals = [file for file in created if file.purpose == "evals"]
-    equal(len(evals), 9)
-    equal(ids_of(client.files.list(limit=4, order="asc", purpose="evals")), ids_of(evals))
+    some = [file for file in created if file.purpose == "assistants"]
+    equal(len(some), 9)
+    equal(ids_of(client.files.list(limit=4, order="asc", purpose="assistants")), ids_of(some))
 
 
 @case("files.list begins after a file")
@@ -124,8 +127,15 @@ def _():
 
 @case("files.create keeps every purpose that it is given")
 def _():
-    for purpose in ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]:
-        stored = client.files.create(file=("lines.jsonl", b"{}\n"), purpose=purpose)
+    for purpose, file in {
+        "assistants": ("notes.txt", b"Some text."),
+        "batch": ("lines.jsonl", batch_line),
+        "fine-tune": ("lines.jsonl", b'{"prompt": "a", "completion": "b"}\n'),
+        "vision": ("pixel.gif", b"GIF89a"),
+        "user_data": ("any.bin", b"\0\xff"),
+        "evals": ("lines.jsonl", b'{"item": {}}\n'),
+    }.items():
+        stored = client.files.create(file=file, purpose=purpose)
         equal((stored.purpose, stored.status), (purpose, "processed"))
 
 
@@ -137,7 +147,7 @@ def _():
 
 @case("files.create keeps a batch thirty days and anything else for ever")
 def _():
-    batch = client.files.create(file=("b.jsonl", b"{}\n"), purpose="batch")
+    batch = client.files.create(file=("b.jsonl", batch_line), purpose="batch")
     equal(batch.expires_at, batch.created_at + 2_592_000)
     equal(stores(content, "upload").expires_at, None)
 
@@ -192,8 +202,13 @@ def _():
 
 @case("files.retrieve_content gives lines of JSON as text")
 def _():
-    for text in ['{"a": 1}', '{"a": 1}\n{"a": 2}\n', "", "12"]:
-        stored = client.files.create(file=("t.jsonl", text.encode()), purpose="fine-tune")
+    for text, purpose in [
+        ('{"a": 1}', "fine-tune"),
+        ('{"a": 1}\n{"a": 2}\n', "fine-tune"),
+        ("", "user_data"),
+        ("12", "user_data"),
+    ]:
+        stored = client.files.create(file=("t.jsonl", text.encode()), purpose=purpose)
         equal(client.files.retrieve_content(stored.id), text)
 
 
@@ -217,7 +232,7 @@ def _():
 def _():
     async def all_of_it():
         async with openai.AsyncOpenAI(max_retries=0) as client:
-            stored = await client.files.create(file=path, purpose="vision")
+            stored = await client.files.create(file=path, purpose="user_data")
             equal(await client.files.retrieve(stored.id), stored)
             equal((await client.files.content(stored.id)).read(), content)
             target = folder / "async.bin"
@@ -225,11 +240,11 @@ def _():
                 await answer.stream_to_file(target)
             equal(target.read_bytes(), content)
             others = [
-                await client.files.create(file=(f"{n}.png", b"."), purpose="vision")
+                await client.files.create(file=(f"{n}.txt", b"."), purpose="user_data")
                 for n in range(5)
             ]
             mine = {stored.id, *ids_of(others)}
-            listed = [file.id async for file in client.files.list(limit=2, purpose="vision")]
+            listed = [file.id async for file in client.files.list(limit=2, purpose="user_data")]
             equal([id for id in listed if id in mine], ids_of(reversed([stored, *others])))
             equal((await client.files.wait_for_processing(stored.id)).status, "processed")
             equal((await client.files.delete(stored.id)).deleted, True)
@@ -259,7 +274,8 @@ def refused(kind, status, operation, **fields):
 
 
 def create(**fields):
-    return with_retries.files.create(**{"file": ("a.txt", b"hello"), "purpose": "evals", **fields})
+    given = {"file": ("a.txt", b"hello"), "purpose": "user_data"}
+    return with_retries.files.create(**{**given, **fields})
 
 
 @case("AuthenticationError: a wrong key")
@@ -270,7 +286,7 @@ def _():
     refused(
         openai.AuthenticationError,
         401,
-        lambda: wrong.files.create(file=large, purpose="evals"),
+        lambda: wrong.files.create(file=large, purpose="user_data"),
         code="invalid_api_key",
     )
 
@@ -299,6 +315,25 @@ def _():
         param="expires_after.seconds",
         code="integer_above_max_value",
     )
+
+
+@case("BadRequestError: content that its purpose refuses, with all that is wrong with it")
+def _():
+    lines = b'{"item": {}}\n{"item": 1}\n{}\n'
+    error = refused(
+        openai.BadRequestError,
+        400,
+        lambda: create(file=("lines.jsonl", lines), purpose="evals"),
+        param="item",
+        code=None,
+        type="invalid_request_error",
+    )
+    told = "Line 2: 'item' must be an object. (The first of 2 faults.)"
+    assert told in error.message, error.message
+    body = error.response.json()
+    equal(body["details_total"], 2)
+    equal([fault["line"] for fault in body["details"]], [2, 3])
+    equal([fault["offset"] for fault in body["details"]], [13, 25])
 
 
 @case("BadRequestError: a limit of nothing")
@@ -349,7 +384,7 @@ def _():
     refused(
         openai.APIStatusError,
         415,
-        lambda: with_retries.post("/files", body={"purpose": "evals"}, cast_to=object),
+        lambda: with_retries.post("/files", body={"purpose": "user_data"}, cast_to=object),
         code="unsupported_content_type",
     )
 

@@ -60,14 +60,14 @@ def _():
 def _():
     upload = client.uploads.upload_file_chunked(
         file=content,
-        filename="文 書.bin",
+        filename="文 書.pkl",
         bytes=len(content),
         mime_type="application/octet-stream",
         purpose="assistants",
         part_size=part_size,
         md5=md5_of(content),
     )
-    equal(became(upload, "文 書.bin").purpose, "assistants")
+    equal(became(upload, "文 書.pkl").purpose, "assistants")
 
 
 @case("uploads.upload_file_chunked stores bytes whose parts repeat")
