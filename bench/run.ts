@@ -17,6 +17,7 @@ import { formatRows, type Row } from './table.ts'
 import { measureAnswers } from './works/answers.ts'
 import { measureBusyServer } from './works/busy-server.ts'
 import { measureCommandLine } from './works/command-line.ts'
+import { measureContentRules } from './works/content-rules.ts'
 import { measureFloors } from './works/floors.ts'
 import { measureLargeFiles } from './works/large-files.ts'
 import { measureManyFiles } from './works/many-files.ts'
@@ -36,6 +37,7 @@ const works: Record<string, () => Promise<Row[]>> = {
     return measureLargeFiles({ name: 'in memory', folder: memory, upload: 1.5, download: 1.5 })
   },
   disk: () => measureLargeFiles({ name: 'on disk', folder: disk, upload: 1, download: 1.1 }),
+  'content-rules': () => measureContentRules(disk),
   'busy-server': () => measureBusyServer(disk),
   floors: () => measureFloors(disk, memory),
   uploads: () => measureUploads(disk),

@@ -25,13 +25,20 @@ function programOn(folder: string): Pick<Required<Program>, 'command' | 'env'> {
   }
 }
 
-/** @param wrapper a program and its arguments that runs it, if any. */
+export interface StartOptions {
+  /** A program and its arguments that runs it. */
+  readonly wrapper?: readonly [string, ...string[]]
+  /** Settings that are not as a user finds them. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
 export async function startCoffer(
   parent = tmpdir(),
-  wrapper?: readonly [string, ...string[]],
+  { wrapper, settings = {} }: StartOptions = {},
 ): Promise<CofferServer> {
   const server = await startServer(parent, (folder) => {
-    const { command, env } = programOn(folder)
+    const { command, env: standard } = programOn(folder)
+    const env = { ...standard, ...settings }
     if (wrapper === undefined) return { command, env }
     return { command: [...wrapper, ...command], env, isWrapper: true }
   })

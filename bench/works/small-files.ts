@@ -53,7 +53,7 @@ const slowDisk: [string, ...string[]] = [
 
 /** Many at once, beside one connection, each of whose uploads waits for flushes of its own. */
 async function measureSlowDisk(folder: string): Promise<Row[]> {
-  await using coffer = await startCoffer(folder, slowDisk)
+  await using coffer = await startCoffer(folder, { wrapper: slowDisk })
   const pair = await inTurn(
     rounds,
     () => rated(coffer, () => uploadTo(coffer, { count: 1000 })),
