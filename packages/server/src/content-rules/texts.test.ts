@@ -198,6 +198,25 @@ describe('the threads that read texts', () => {
     await once(worker, 'exit')
   })
 
+  it('are used again, unless they hold much of the file before', async () => {
+    let started = 0
+    const note = () => {
+      started += 1
+    }
+    process.on('worker', note)
+    try {
+      const texts = make()
+      await count(texts, 'text', Buffer.from('word'))
+      await count(texts, 'text', Buffer.from('word'))
+      expect(started).toBe(1)
+      await count(texts, 'json-lines', Buffer.from(`{"prompt":[${'{},'.repeat(900_000)}{}]}`))
+      await count(texts, 'text', Buffer.from('word'))
+      expect(started).toBe(2)
+    } finally {
+      process.off('worker', note)
+    }
+  })
+
   it('are given to whoever has few files before those who have many', async () => {
     const texts = make()
     const order: string[] = []

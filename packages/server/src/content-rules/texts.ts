@@ -133,7 +133,10 @@ export function createTexts({
       const outcome = (await thread.call('count', [task])) as TextOutcome
       // A library may make do with less than it asked for.
       if (unreadable !== undefined) throw unreadable.error
-      idle.push(reader)
+      const { memoryBytes } = await thread.usage()
+      // What it still holds would count against the next file.
+      if (memoryBytes > (mostMiB * MiB) / 4) endThread(thread)
+      else idle.push(reader)
       return outcome
     } catch (error) {
       all.delete(thread)
@@ -155,11 +158,13 @@ export function createTexts({
   function rest(): void {
     clearTimeout(resting)
     resting = setTimeout(() => {
-      for (const { thread } of idle.splice(0)) {
-        all.delete(thread)
-        void thread.end()
-      }
+      for (const { thread } of idle.splice(0)) endThread(thread)
     }, idleMilliseconds).unref()
+  }
+
+  function endThread(thread: Thread): void {
+    all.delete(thread)
+    void thread.end()
   }
 
   return {
@@ -192,6 +197,7 @@ function watchUsage(
   let failure: TextFailure | undefined
   let before: number | undefined
   let isLooking = false
+  let isOver = false
 
   async function look(): Promise<void> {
     if (isLooking) return
@@ -205,12 +211,19 @@ function watchUsage(
       // It has ended, which its call tells.
     }
     isLooking = false
-    if (failure !== undefined) await thread.terminate()
+    // It may read another file by now.
+    if (failure !== undefined && !isOver) await thread.terminate()
   }
 
   void look()
   const looking = setInterval(() => void look(), lookMilliseconds)
-  return { failure: () => failure, stop: () => clearInterval(looking) }
+  return {
+    failure: () => failure,
+    stop() {
+      isOver = true
+      clearInterval(looking)
+    },
+  }
 }
 
 function tookTooLong(mostMilliseconds: number): TextFailure {

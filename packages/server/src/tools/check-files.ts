@@ -93,7 +93,7 @@ async function checkOpen(
   const verdict = await rules.judge({
     ...{ filename, purpose, bytes, encoding: encoding.result() },
     ...{ watched, read: readAgain, countsTokens: true },
-    asker: { owner: 'who runs it', signal },
+    asker: { owner: 'this machine', signal },
   })
   const after = await handle.stat()
   if (after.size !== bytes || after.mtimeMs !== before.mtimeMs) throw changed()
