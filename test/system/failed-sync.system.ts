@@ -75,7 +75,8 @@ describe.skipIf(!possible)('a sync that fails', () => {
       expect(new Set(before)).toEqual(new Set([200]))
 
       const threads = await findThreads(coffer.pid)
-      const when = `${randomInt(1, 4)}`
+      // All who come at once may share one sync, so the first try is at the first.
+      const when = `${round === 0 ? 1 : randomInt(1, 4)}`
       await using strace = await attach(threads[of.thread], [
         ...['-e', 'trace=fsync'],
         ...failure('fsync', when),
