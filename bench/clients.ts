@@ -19,8 +19,8 @@ export async function curl(...args: readonly string[]): Promise<string> {
 }
 
 /** The arguments that upload a file of the disk to Coffer. */
-export function curlUpload(port: number, path: string): string[] {
-  const form = ['-F', 'purpose=user_data', '-F', `file=@${path}`]
+export function curlUpload(port: number, path: string, purpose = 'user_data'): string[] {
+  const form = ['-F', `purpose=${purpose}`, '-F', `file=@${path}`]
   return ['-H', authorization, ...form, `http://127.0.0.1:${port}/v1/files`]
 }
 

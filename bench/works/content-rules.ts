@@ -2,14 +2,16 @@
 
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cofferHead, curl, curlAsk, runLoad } from '../clients.ts'
-import { flush, inTurn, median } from '../measure.ts'
-import { type CofferServer, key, startCoffer } from '../servers/coffer.ts'
+import { cofferHead, runLoad } from '../clients.ts'
+import { inTurn, median } from '../measure.ts'
+import { type CofferServer, startCoffer } from '../servers/coffer.ts'
+import { store, timedStore } from '../store.ts'
 import type { Row } from '../table.ts'
-import { secondsOf, type Timed, timed, usageOf } from '../timed.ts'
+import { secondsOf, usageOf } from '../timed.ts'
 
 const MiB = 1024 * 1024
 const bytes = 512 * MiB
+const purpose = 'fine-tune'
 const rounds = 5
 /** Of retrieve, one after the other. */
 const requests = 2_000
@@ -23,10 +25,10 @@ export async function measureContentRules(folder: string): Promise<Row[]> {
   try {
     const uploads = await inTurn(
       rounds,
-      () => upload(checking, path),
-      () => upload(plain, path),
+      () => timedStore(checking, path, purpose),
+      () => timedStore(plain, path, purpose),
     )
-    const id = await store(checking, join(import.meta.dirname, '../../package.json'), 'user_data')
+    const id = await store(checking, join(import.meta.dirname, '../../package.json'))
     const latencies = await inTurn(
       rounds,
       () => busyLatency(checking, path, id),
@@ -62,28 +64,11 @@ export async function measureContentRules(folder: string): Promise<Row[]> {
   }
 }
 
-async function upload(coffer: CofferServer, path: string): Promise<Timed> {
-  flush()
-  let id = ''
-  const run = await timed(coffer, async () => {
-    id = await store(coffer, path)
-  })
-  await curl('-o', '/dev/null', ...curlAsk(coffer.port, `/${id}`, '-X', 'DELETE'))
-  return run
-}
-
-async function store({ port }: CofferServer, path: string, purpose = 'fine-tune'): Promise<string> {
-  const form = ['-F', `purpose=${purpose}`, '-F', `file=@${path}`]
-  const args = ['-H', `Authorization: Bearer ${key}`, ...form, `http://127.0.0.1:${port}/v1/files`]
-  const answer: { id: string } = JSON.parse(await curl(...args))
-  return answer.id
-}
-
 /** In milliseconds, while uploads follow each other. */
 async function busyLatency(coffer: CofferServer, path: string, id: string): Promise<number> {
   let isOver = false
   const uploading = (async () => {
-    while (!isOver) await upload(coffer, path)
+    while (!isOver) await timedStore(coffer, path, purpose)
   })()
   try {
     return await latency(coffer, id)

@@ -3,11 +3,12 @@
 import { randomFillSync } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cofferHead, curl, curlAsk, curlUpload, runLoad } from '../clients.ts'
+import { cofferHead, curl, curlAsk, runLoad } from '../clients.ts'
 import { flush, inTurn } from '../measure.ts'
-import { type CofferServer, startCoffer } from '../servers/coffer.ts'
+import { startCoffer } from '../servers/coffer.ts'
 import { startNginx } from '../servers/nginx.ts'
 import type { Server } from '../servers/program.ts'
+import { store, timedStore } from '../store.ts'
 import type { Row } from '../table.ts'
 import { secondsOf, type Timed, timed, usageOf } from '../timed.ts'
 
@@ -35,7 +36,7 @@ export async function measureLargeFiles(place: Place): Promise<Row[]> {
   try {
     const uploads = await inTurn(
       rounds,
-      () => upload(coffer, path),
+      () => timedStore(coffer, path),
       () => put(nginx, path),
     )
     const id = await store(coffer, path)
@@ -62,21 +63,6 @@ export async function measureLargeFiles(place: Place): Promise<Row[]> {
   } finally {
     await rm(path)
   }
-}
-
-async function upload(coffer: CofferServer, path: string): Promise<Timed> {
-  flush()
-  let id = ''
-  const run = await timed(coffer, async () => {
-    id = await store(coffer, path)
-  })
-  await discard(...curlAsk(coffer.port, `/${id}`, '-X', 'DELETE'))
-  return run
-}
-
-async function store(coffer: CofferServer, path: string): Promise<string> {
-  const answer: { id: string } = JSON.parse(await curl(...curlUpload(coffer.port, path)))
-  return answer.id
 }
 
 /** To the same name each time, which replaces the file. */
