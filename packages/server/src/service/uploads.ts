@@ -9,9 +9,9 @@ import {
   type UploadPurpose,
 } from '@coffer/contract'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import type { ContentRules, Verdict } from '../content-rules/content-rules.ts'
+import type { ContentRules } from '../content-rules/content-rules.ts'
 import { oneFault } from '../content-rules/fault-list.ts'
-import { joinTextEdges, type TextEdges } from '../content-rules/text-encoding.ts'
+import { joinTextEdges, type TextEdges, type TextEncoding } from '../content-rules/text-encoding.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { PartRow, UploadRow } from '../metadata/uploads.ts'
 import type { Caller } from './access.ts'
@@ -113,6 +113,9 @@ export interface Uploads {
   finish(caller: Caller, id: string): Promise<Upload>
 }
 
+/** What content of parts was found to be. */
+type Judged = { readonly encoding: TextEncoding } & ReturnType<typeof factsOf>
+
 export interface UploadsNeeds {
   readonly metadata: MetadataStore
   readonly blobs: BlobStore
@@ -178,11 +181,12 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     if (found !== md5) throw contentMd5Differs(md5, found)
   }
 
+  /** @throws ServiceError `content_refused`; what reading the parts throws. */
   async function judge(
     { project_id: owner }: Caller,
     upload: UploadRow,
     parts: readonly PartRow[],
-  ): Promise<Verdict> {
+  ): Promise<Judged> {
     const { filename, purpose, bytes } = upload
     const encoding = joinTextEdges(parts.map(toEdges))
     const read = rangeReader(blobs, parts)
@@ -192,7 +196,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       asker: { owner, signal: new AbortController().signal },
     })
     if (verdict.faultCount > 0) throw contentRefused(verdict)
-    return verdict
+    return { encoding, ...factsOf(verdict) }
   }
 
   async function addPart(
@@ -259,11 +263,11 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       // While it waited for its turn another request may have completed it.
       const now = await find(caller, id)
       if (isSame(now, partIds)) return toUpload(caller, now)
-      const verdict = await readParts(caller, id, async () => {
+      const judged = await readParts(caller, id, async () => {
         if (md5 !== undefined) await requireMd5(now, chosen, md5)
         return judge(caller, now, chosen)
       })
-      return commit(caller, upload, chosen, verdict)
+      return commit(caller, upload, chosen, judged)
     })
   }
 
@@ -271,7 +275,7 @@ export function createUploads(needs: UploadsNeeds): Uploads {
     caller: Caller,
     upload: UploadRow,
     chosen: readonly PartRow[],
-    verdict: Verdict,
+    judged: Judged,
   ): Promise<Upload> {
     const { id } = upload
     const partIds = chosen.map((part) => part.id)
@@ -282,10 +286,9 @@ export function createUploads(needs: UploadsNeeds): Uploads {
       id: ids.file(),
       // Whoever wants that of many parts has to read them all.
       sha256: only !== undefined && chosen.length === 1 ? only.sha256 : '',
-      encoding: joinTextEdges(chosen.map(toEdges)),
       created_at: now,
       expires_at: upload.lifetime === null ? null : now + upload.lifetime,
-      ...factsOf(verdict),
+      ...judged,
     }
     const outcome = await metadata.completeUpload({
       ...{ project_id, id, part_ids: partIds, file, now },
