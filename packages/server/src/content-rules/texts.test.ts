@@ -162,21 +162,34 @@ describe('a file that asks too much', () => {
 
 describe('the threads that read texts', () => {
   it('are two at most', async () => {
-    const texts = make()
-    let atOnce = 0
-    let most = 0
-    const content = Buffer.from('word')
-    const counting = Array.from({ length: 8 }, () =>
-      texts.count(taskOf('text', content), async (start, end) => {
-        atOnce += 1
-        most = Math.max(most, atOnce)
-        await new Promise((resolve) => setTimeout(resolve, 20))
-        atOnce -= 1
-        return content.subarray(start, end)
-      }),
-    )
-    for (const outcome of await Promise.all(counting)) expect(outcome).toMatchObject({ tokens: 1 })
-    expect(most).toBe(2)
+    let started = 0
+    const note = () => {
+      started += 1
+    }
+    process.on('worker', note)
+    try {
+      const texts = make()
+      let atOnce = 0
+      let most = 0
+      const bothRead = Promise.withResolvers<void>()
+      const content = Buffer.from('word')
+      const counting = Array.from({ length: 8 }, () =>
+        texts.count(taskOf('text', content), async (start, end) => {
+          atOnce += 1
+          most = Math.max(most, atOnce)
+          if (atOnce === 2) bothRead.resolve()
+          await bothRead.promise
+          atOnce -= 1
+          return content.subarray(start, end)
+        }),
+      )
+      for (const outcome of await Promise.all(counting)) {
+        expect(outcome).toMatchObject({ tokens: 1 })
+      }
+      expect([most, started]).toEqual([2, 2])
+    } finally {
+      process.off('worker', note)
+    }
   })
 
   it('tell files apart that are read at once and one after the other', async () => {
