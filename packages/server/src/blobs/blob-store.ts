@@ -22,8 +22,7 @@ export interface BlobStore {
    * once the next is asked for. A `reader` is given all of it too.
    *
    * @throws BlobError `too-large` at the first byte over `maxBytes`, `exists`, `full`,
-   *   `unavailable`; what `source` or `reader` throws comes through
-   *   unchanged.
+   *   `unavailable`; what `source` or `reader` throws comes through unchanged.
    */
   write(
     id: string,

@@ -67,13 +67,11 @@ export function createBatchRules({ isStrict }: { isStrict: boolean }): BatchRule
       tell(missing('url'))
       return
     }
-    if (typeof url !== 'string' || !url.startsWith('/')) {
-      const expected = "a path, as '/v1/chat/completions'"
-      tell({ code: 'invalid_url', message: `The URL must be ${expected}.`, param: 'url', expected })
-      return
-    }
-    if (isStrict && !endpoints.includes(url)) {
-      const expected = `one of ${endpoints.join(', ')}`
+    const isPath = typeof url === 'string' && url.startsWith('/')
+    if (!isPath || (isStrict && !endpoints.includes(url))) {
+      const expected = isPath
+        ? `one of ${endpoints.join(', ')}`
+        : "a path, as '/v1/chat/completions'"
       tell({ code: 'invalid_url', message: `The URL must be ${expected}.`, param: 'url', expected })
       return
     }

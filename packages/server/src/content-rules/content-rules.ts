@@ -1,5 +1,6 @@
 /** What a file has to be for its purpose: its name, its size and its content. */
 
+import { readInOrder } from './document-content.ts'
 import { badExtension, judgeDocument } from './document-rules.ts'
 import { type Fault, ofContent } from './fault.ts'
 import { type Faults, noFaults, oneFault } from './fault-list.ts'
@@ -117,15 +118,10 @@ export function createContentRules(
     }
   }
 
-  async function readLines(
-    purpose: JsonLinesPurpose,
-    { bytes, read }: WholeContent,
-  ): Promise<LineCheck> {
+  async function readLines(purpose: JsonLinesPurpose, content: WholeContent): Promise<LineCheck> {
     const check = beginLines([purpose])
     try {
-      for (let start = 0; start < bytes; start += pieceBytes) {
-        await check.add(await read(start, Math.min(bytes, start + pieceBytes)))
-      }
+      for await (const piece of readInOrder(content, pieceBytes)) await check.add(piece)
     } catch (error) {
       // The thread forgets it; why it failed is known.
       await check.result().catch(() => undefined)

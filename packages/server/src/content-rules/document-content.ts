@@ -19,6 +19,16 @@ export interface DocumentLimits {
   readonly unpackedBytes: number
 }
 
+/** Yields all bytes in order, in pieces of so many. */
+export async function* readInOrder(
+  content: RandomAccess,
+  pieceBytes: number,
+): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < content.bytes; start += pieceBytes) {
+    yield await content.read(start, Math.min(content.bytes, start + pieceBytes))
+  }
+}
+
 /** Text is yielded once there is so much of it, in UTF-16 units. */
 export const pieceLength = 16 * 1024
 

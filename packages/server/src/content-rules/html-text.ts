@@ -6,6 +6,7 @@ import {
   type DocumentLimits,
   pieceLength,
   type RandomAccess,
+  readInOrder,
 } from './document-content.ts'
 import { createMarkupParser } from './markup.ts'
 
@@ -50,7 +51,7 @@ export async function* readHtmlText(
       if (unseenDepth === 0) flow.add(text, verbatimDepth > 0)
     },
   })
-  for await (const text of decodeText(readAll(content))) {
+  for await (const text of decodeText(readInOrder(content, readBytes))) {
     parser.write(text)
     if (flow.length() < pieceLength) continue
     allowance.take(flow.length())
@@ -58,12 +59,6 @@ export async function* readHtmlText(
   }
   parser.end()
   if (flow.length() > 0) yield flow.take()
-}
-
-async function* readAll(content: RandomAccess): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < content.bytes; at += readBytes) {
-    yield await content.read(at, Math.min(at + readBytes, content.bytes))
-  }
 }
 
 function separatorOf(name: string): '' | '\t' | '\n' {

@@ -122,11 +122,11 @@ function createLineRules(purpose: JsonLinesPurpose, { level, maxBatchLines }: Js
       if (object !== undefined) check(object)
       else tell(fault ?? notObject(line))
     },
-    /** @param lines the first of `count`. */
-    takeBlank(lines: readonly Line[], count: number) {
+    /** @param blank the first of `count`. */
+    takeBlank(blank: readonly Line[], count: number) {
       if (isLenient && isBatch) return
-      for (const { number, offset } of lines) list.add({ line: number, offset, ...emptyLine })
-      list.count(count - lines.length)
+      for (const { number, offset } of blank) list.add({ line: number, offset, ...emptyLine })
+      list.count(count - blank.length)
     },
     result(): JsonLinesReport {
       if (lines === 0) {

@@ -2,7 +2,8 @@
 
 import { serveCalls } from '../threads/serve-calls.ts'
 import { decodeText } from './decoded-text.ts'
-import { DocumentError, type RandomAccess, readDocumentText } from './document-text.ts'
+import { type RandomAccess, readInOrder } from './document-content.ts'
+import { DocumentError, readDocumentText } from './document-text.ts'
 import { readJsonTexts } from './json-texts.ts'
 import type { TextOutcome, TextTask } from './texts.ts'
 import { createTokenCounter } from './token-count.ts'
@@ -57,19 +58,13 @@ function readText({ kind, bytes }: TextTask): AsyncIterable<string> {
   }
   switch (kind) {
     case 'text':
-      return decodeText(readPieces(content))
+      return decodeText(readInOrder(content, MiB))
     case 'json-lines':
-      return readJsonTexts(readPieces(content))
+      return readJsonTexts(readInOrder(content, MiB))
     default:
       return readDocumentText(kind, content, {
         pages: mostPages,
         unpackedBytes: mostUnpackedBytes,
       })
-  }
-}
-
-async function* readPieces(content: RandomAccess): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < content.bytes; start += MiB) {
-    yield await content.read(start, Math.min(content.bytes, start + MiB))
   }
 }
