@@ -11,6 +11,7 @@ import { codeOf, sentenceOf, unfinished } from './failures.ts'
 import { readFileIds } from './file-ids.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
+import { toName } from './local-name.ts'
 import { printable } from './printable.ts'
 import { type Io, WrongUse } from './program.ts'
 import { showProgress } from './progress.ts'
@@ -130,12 +131,6 @@ async function* inFolder(
       yield { id, path: folder, error }
     }
   }
-}
-
-/** The server's name of the file, as a name in the folder and nowhere else. */
-function toName(filename: string, id: string): string {
-  const name = printable(filename.replace(/^.*[/\\]/s, ''))
-  return name === '' || name === '.' || name === '..' ? toName(id, 'file') : name
 }
 
 async function isFolderOrMade(path: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 /** What went wrong, as one sentence that says what to do. */
 
 import { ApiException, ConnectionException, UnauthorizedException } from '@coffer/client'
+import { type ConnectionWords, serverWords } from './connection-words.ts'
 import { printable } from './printable.ts'
 import { Failure } from './program.ts'
 
@@ -19,24 +20,29 @@ const byCode = new Map([
   ['EROFS', 'the disk takes no changes'],
 ])
 
-/** On one line, whatever a server or a name tries. */
-export function sentenceOf(error: unknown): string {
-  return printable(explain(error).trim().replace(/\s+/g, ' '))
+/**
+ * On one line, whatever a server or a name tries.
+ *
+ * @param words of the service that was talked to.
+ */
+export function sentenceOf(error: unknown, words = serverWords): string {
+  return printable(explain(error, words).trim().replace(/\s+/g, ' '))
 }
 
-function explain(error: unknown): string {
+function explain(error: unknown, words: ConnectionWords): string {
   if (error instanceof UnauthorizedException) {
-    return `${error.message} Look at OPENAI_API_KEY or --key.`
+    return `${error.message} Look at ${words.keyName} or ${words.keyOption}.`
   }
   if (error instanceof ConnectionException) {
-    return `${error.message} Is the server running, and is OPENAI_BASE_URL or --url right?`
+    const { urlName, urlOption } = words
+    return `${error.message} Is the server running, and is ${urlName} or ${urlOption} right?`
   }
   if (error instanceof ApiException && error.status !== undefined && error.status >= 500) {
     return `${error.message} (request ${error.requestId ?? 'without an id'})`
   }
   if (!(error instanceof Error)) return String(error)
-  const words = byCode.get(codeOf(error) ?? '')
-  return words === undefined ? error.message : `${words}.`
+  const inWords = byCode.get(codeOf(error) ?? '')
+  return inWords === undefined ? error.message : `${inWords}.`
 }
 
 /** As ENOENT, where the system said so. */

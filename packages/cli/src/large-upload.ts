@@ -40,6 +40,8 @@ export interface LargeFile {
 export interface LargeUploadOptions {
   readonly signal: AbortSignal
   readonly onProgress: (sent: number, bytes: number | undefined) => void
+  /** How many parts are sent at once. */
+  readonly parallel?: number
 }
 
 /**
@@ -49,10 +51,11 @@ export interface LargeUploadOptions {
 export async function uploadLarge(
   { files, uploads, states, resume, note }: LargeUploadNeeds,
   { path, key, source }: LargeFile,
-  { signal, onProgress }: LargeUploadOptions,
+  { parallel, ...watched }: LargeUploadOptions,
 ): Promise<OpenAIFile> {
   const { purpose, filename, expiresAfterSeconds } = key
-  const options = { signal, onProgress, filename, expiresAfterSeconds }
+  const { signal } = watched
+  const options = { ...watched, filename, expiresAfterSeconds }
   let state = resume ? states.find(key) : undefined
   if (state !== undefined && state.bytes !== source.bytes) {
     note(`Sent from its beginning, as it has another size now: ${printable(path)}`)
@@ -81,6 +84,7 @@ export async function uploadLarge(
   try {
     const file = await uploadLargeFile(uploads, source, purpose, {
       ...options,
+      parallel,
       resume: state,
       onState: keep,
     })
@@ -105,5 +109,7 @@ function isUnknownRoute(error: unknown): boolean {
 
 /** Whether it was the line, the server or the key, and not the file or the Upload. */
 function mayGoOn(error: unknown): boolean {
-  return error instanceof ApiException && ![400, 404, 413, 422].includes(error.status ?? 0)
+  // The bytes may come over a line too, and whatever reads them tells why it failed.
+  const problem = error instanceof ApiException || !(error instanceof Error) ? error : error.cause
+  return problem instanceof ApiException && ![400, 404, 413, 422].includes(problem.status ?? 0)
 }

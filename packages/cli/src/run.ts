@@ -51,6 +51,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   show: async () => (await import('./show-command.ts')).addShowCommand,
   download: async () => (await import('./download-command.ts')).addDownloadCommand,
   delete: async () => (await import('./delete-command.ts')).addDeleteCommand,
+  import: async () => (await import('./import-command.ts')).addImportCommand,
+  export: async () => (await import('./export-command.ts')).addExportCommand,
   fsck: async () => (await import('./fsck-command.ts')).addFsckCommand,
   scrub: async () => (await import('./scrub-command.ts')).addScrubCommand,
   backup: async () => (await import('./backup-command.ts')).addBackupCommand,

@@ -1,6 +1,6 @@
 /** Downloads a file to a path: beside its name first, resumed where it broke, never half there. */
 
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { link, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -15,6 +15,13 @@ export interface DownloadOptions {
   readonly overwrite?: boolean | undefined
   /** Called as bytes arrive: how many are there, and of how many, where that is known. */
   readonly onProgress?: ((received: number, bytes: number | undefined) => void) | undefined
+}
+
+/** What lies at the path in the end. */
+export interface DownloadedFile {
+  readonly bytes: number
+  /** In hexadecimal, of the bytes as they came. */
+  readonly sha256: string
 }
 
 /** Ends the names of downloads that are not whole. */
@@ -35,7 +42,7 @@ export async function downloadToFile(
   fileId: string,
   path: string,
   { signal, overwrite = false, onProgress }: DownloadOptions = {},
-): Promise<void> {
+): Promise<DownloadedFile> {
   if (!overwrite) await refuseExisting(path)
   let furthest = 0
   for (let fruitless = 0; ; ) {
@@ -47,7 +54,8 @@ export async function downloadToFile(
         furthest = Math.max(furthest, at)
         onProgress?.(at, content.totalBytes)
       })
-      return await (overwrite ? rename(draft, path) : publish(draft, path))
+      await (overwrite ? rename(draft.path, path) : publish(draft.path, path))
+      return { bytes: draft.bytes, sha256: draft.sha256 }
     } catch (error) {
       // What has come stays, so that only the rest is asked for again.
       fruitless = furthest > before ? 0 : fruitless + 1
@@ -107,13 +115,13 @@ async function openRest(
   return files.openFile(fileId, { signal })
 }
 
-/** @returns the path of the draft, which is whole and durable. */
+/** @returns the draft, which is whole and durable. */
 async function receive(
   content: FileContent,
   path: string,
   begun: Draft | undefined,
   onReceived: (position: number) => void,
-): Promise<string> {
+): Promise<DownloadedFile & { readonly path: string }> {
   const name = Buffer.from(content.etag ?? '').toString('base64url')
   const draft = join(dirname(path), `${draftPrefix(path)}${name}${suffix}`)
   if (begun !== undefined && begun.path !== draft) await rm(begun.path, { force: true })
@@ -128,13 +136,14 @@ async function receive(
     onReceived(position)
   }
   await handle.sync()
-  await check(draft, content.etag, hash)
-  return draft
+  const sha256 = hash.digest('hex')
+  await check(draft, content.etag, sha256)
+  return { path: draft, bytes: position, sha256 }
 }
 
-async function check(draft: string, etag: string | undefined, hash: Hash): Promise<void> {
+async function check(draft: string, etag: string | undefined, came: string): Promise<void> {
   const [, sha256] = /^"([\da-f]{64})"$/.exec(etag ?? '') ?? []
-  if (sha256 === undefined || sha256 === hash.digest('hex')) return
+  if (sha256 === undefined || sha256 === came) return
   await unlink(draft)
   throw new UnexpectedAnswerException('The bytes that came are not those that the ETag stands for.')
 }

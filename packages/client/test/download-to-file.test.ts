@@ -59,9 +59,10 @@ describe.concurrent('downloadToFile', () => {
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     const told: [number, number | undefined][] = []
-    await downloadToFile(apiOf(server), id, folder.path, {
+    const downloaded = await downloadToFile(apiOf(server), id, folder.path, {
       onProgress: (...progress) => told.push(progress),
     })
+    expect(downloaded).toEqual({ bytes: content.length, sha256: JSON.parse(etag) })
     expect(await readFile(folder.path)).toEqual(content)
     expect(await folder.names()).toEqual(['file.bin'])
     expect(told.at(-1)).toEqual([content.length, content.length])
@@ -147,7 +148,8 @@ describe.concurrent('downloadToFile', () => {
     })
     await expect(done).rejects.toBe(reason)
     expect(await folder.names()).toEqual([draftOf('file.bin', etag)])
-    await downloadToFile(api, id, folder.path)
+    const downloaded = await downloadToFile(api, id, folder.path)
+    expect(downloaded).toEqual({ bytes: content.length, sha256: JSON.parse(etag) })
     expect(await readFile(folder.path)).toEqual(content)
     expect(proxy.requests[1]?.headers.range).toBe(`bytes=${at}-`)
   })
