@@ -34,7 +34,8 @@ export async function listEveryFile(files: FilesApi, signal: AbortSignal): Promi
     if (next === undefined) break
     page = next
   }
-  const sorted = [...found.values()].sort((a, b) => createdAt(a) - createdAt(b))
+  // Of one second, the newest come first.
+  const sorted = [...found.values()].reverse().sort((a, b) => createdAt(a) - createdAt(b))
   return { files: sorted, unlisted: Math.max(0, total - found.size) }
 }
 

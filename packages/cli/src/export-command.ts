@@ -93,7 +93,7 @@ async function exportFiles(
   }
   try {
     const { files: all, unlisted } = await listEveryFile(files, signal)
-    if (isOutput) await exportToTar(io.stdout, all, needs)
+    if (isOutput) await exportToTar(io.stdout, all, needs, { end: false })
     else if (destination.endsWith('.tar')) await exportToTarFile(destination, all, needs)
     else await exportToFolder(destination, all, needs)
     if (unlisted > 0) {

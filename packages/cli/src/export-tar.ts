@@ -1,11 +1,11 @@
 /** Writes all files of a project into a tar, as they come. */
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdtempDisposable, open, rename, rm, stat } from 'node:fs/promises'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdtempDisposable, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { finished, pipeline } from 'node:stream/promises'
+import { pipeline } from 'node:stream/promises'
 import { type OpenAIFile, UnexpectedAnswerException } from '@coffer/client'
 import { createTarPacker, type TarPackController } from 'modern-tar'
 import type { ExportNeeds } from './export-command.ts'
@@ -25,12 +25,8 @@ export async function exportToTarFile(
   await refuseExisting(path)
   const draft = `${path}.coffer-part`
   try {
-    await using handle = await open(draft, 'w')
-    const output = handle.createWriteStream({ autoClose: false })
-    await exportToTar(output, all, needs)
-    output.end()
-    await finished(output)
-    await handle.sync()
+    // Synced before it is closed.
+    await exportToTar(createWriteStream(draft, { flush: true }), all, needs, { end: true })
     await rename(draft, path)
   } catch (error) {
     await rm(draft, { force: true })
@@ -52,9 +48,10 @@ export async function exportToTar(
   output: NodeJS.WritableStream,
   all: readonly OpenAIFile[],
   needs: ExportNeeds,
+  { end }: { readonly end: boolean },
 ): Promise<void> {
   const { readable, controller } = createTarPacker()
-  const writing = pipeline(readable, output, { end: false, signal: needs.signal })
+  const writing = pipeline(readable, output, { end, signal: needs.signal })
   // Heard below, when the entries are packed.
   writing.catch(() => undefined)
   try {

@@ -7,6 +7,8 @@ export const commandNames = [
   'show',
   'download',
   'delete',
+  'import',
+  'export',
   'fsck',
   'scrub',
   'backup',

@@ -20,13 +20,16 @@ export interface Proxy extends AsyncDisposable {
 export interface ProxyOptions {
   /** After how many bytes the answer to the request of this number, from 0, comes to a halt. */
   readonly haltAfter?: (number: number) => number | undefined
+  /** The same, and there the connection is closed. */
+  readonly breakAfter?: (number: number) => number | undefined
 }
 
 export async function startProxy(target: string, options: ProxyOptions = {}): Promise<Proxy> {
   const requests: ProxiedRequest[] = []
   const server = createServer((incoming, outgoing) => {
     const { method = '', url = '', headers } = incoming
-    let left = options.haltAfter?.(requests.length) ?? Number.POSITIVE_INFINITY
+    const { haltAfter, breakAfter } = options
+    let left = (breakAfter ?? haltAfter)?.(requests.length) ?? Number.POSITIVE_INFINITY
     requests.push({ method, url, headers })
     const passed = request(new URL(url, target), { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers)
@@ -34,7 +37,8 @@ export async function startProxy(target: string, options: ProxyOptions = {}): Pr
         if (left <= 0) return
         const part = piece.subarray(0, left)
         left -= part.length
-        outgoing.write(part)
+        const sent = breakAfter && left <= 0 ? () => outgoing.destroy() : undefined
+        outgoing.write(part, sent)
       })
       answer.on('end', () => {
         if (left > 0) outgoing.end()
