@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream'
 import stringWidth from 'string-width'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { run } from '../src/run.ts'
+import { commandNames } from './command-names.ts'
 import { type FakeOptions, fakeIo, type Outcome, runFake } from './fake-io.ts'
 import { servingFiles, startScripted } from './scripted-server.ts'
 import {
@@ -626,18 +627,15 @@ describe('a problem', () => {
     expect(stderr).toMatch(/^Usage: coffer/)
   })
 
-  it.each(['serve', 'upload', 'check', 'list', 'show', 'download', 'delete', 'complete'])(
-    'is not to ask for the help of coffer %s',
-    async (command) => {
-      const outcome = await go([command, '--help'])
-      expect(outcome).toMatchObject({ code: 0, stderr: '' })
-      expect(outcome.stdout).toMatch(`Usage: coffer ${command}`)
-      expect(await go(['help', command])).toEqual(outcome)
-      for (const line of outcome.stdout.split('\n')) {
-        if (command !== 'serve') expect(line.length).toBeLessThanOrEqual(90)
-      }
-    },
-  )
+  it.each(commandNames)('is not to ask for the help of coffer %s', async (command) => {
+    const outcome = await go([command, '--help'])
+    expect(outcome).toMatchObject({ code: 0, stderr: '' })
+    expect(outcome.stdout).toMatch(`Usage: coffer ${command}`)
+    expect(await go(['help', command])).toEqual(outcome)
+    for (const line of outcome.stdout.split('\n')) {
+      if (command !== 'serve') expect(line.length).toBeLessThanOrEqual(90)
+    }
+  })
 })
 
 describe('Ctrl-C', () => {

@@ -15,6 +15,8 @@ export interface Proxy extends AsyncDisposable {
   readonly requests: ProxiedRequest[]
   /** Closes all connections of clients, whatever is on its way on them. */
   breakConnections(): void
+  /** Lets all answers pass from now on. */
+  goOn(): void
 }
 
 export interface ProxyOptions {
@@ -26,10 +28,12 @@ export interface ProxyOptions {
 
 export async function startProxy(target: string, options: ProxyOptions = {}): Promise<Proxy> {
   const requests: ProxiedRequest[] = []
+  let isOpen = false
   const server = createServer((incoming, outgoing) => {
     const { method = '', url = '', headers } = incoming
     const { haltAfter, breakAfter } = options
-    let left = (breakAfter ?? haltAfter)?.(requests.length) ?? Number.POSITIVE_INFINITY
+    const end = isOpen ? undefined : (breakAfter ?? haltAfter)?.(requests.length)
+    let left = end ?? Number.POSITIVE_INFINITY
     requests.push({ method, url, headers })
     const passed = request(new URL(url, target), { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers)
@@ -53,6 +57,9 @@ export async function startProxy(target: string, options: ProxyOptions = {}): Pr
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    goOn() {
+      isOpen = true
+    },
     breakConnections: () => server.closeAllConnections(),
     async [Symbol.asyncDispose]() {
       server.close()
