@@ -1,4 +1,4 @@
-/** `coffer import`: copies the files of another service into a project. */
+/** `coffer import`: copies the files of another service, or of an export, into a project. */
 
 import { createHash } from 'node:crypto'
 import {
@@ -11,7 +11,7 @@ import {
   UploadsApi,
 } from '@coffer/client'
 import { httpFetch } from '@coffer/client/node'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import {
   addConnectionOptions,
   type ConnectionOptions,
@@ -27,7 +27,7 @@ import {
   openImportMap,
   type SentFile,
 } from './import-map.ts'
-import { type ImportSource, serviceSource, sourceWords } from './import-source.ts'
+import { folderSource, type ImportSource, serviceSource, sourceWords } from './import-source.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
 import { largeBytes, uploadLarge } from './large-upload.ts'
@@ -53,6 +53,7 @@ const mostSeconds = 30 * 24 * 3600
 interface ImportOptions extends ConnectionOptions {
   readonly fromUrl?: string
   readonly fromKey?: string
+  readonly fromFolder?: string
   readonly map: string
   readonly dryRun?: true
   readonly json?: true
@@ -60,11 +61,17 @@ interface ImportOptions extends ConnectionOptions {
 
 export function addImportCommand(program: Command, io: Io): void {
   addConnectionOptions(program.command('import'))
-    .description('Copy the files of another service that speaks the OpenAI Files API.')
+    .description('Copy the files of another service, or of an export, into a project.')
     .option('--from-url <url>', `the service, with its version (env: ${sourceWords.urlName})`)
     .option(
       '--from-key <key>',
       `its API key; better in the environment (env: ${sourceWords.keyName})`,
+    )
+    .addOption(
+      new Option(
+        '--from-folder <folder>',
+        'in place of a service, what coffer export wrote',
+      ).conflicts(['fromUrl', 'fromKey']),
     )
     .requiredOption('--map <file>', 'where the old and new ids are kept, for later runs too')
     .option('--dry-run', 'only print what would be copied')
@@ -87,17 +94,8 @@ export function addImportCommand(program: Command, io: Io): void {
 
 async function importFiles(options: ImportOptions, io: Io, signal: AbortSignal): Promise<void> {
   const client = connect(options, io)
-  const { fromUrl: url, fromKey: key } = options
-  const from = new Configuration({
-    ...readConnection({ url, key }, io.env, sourceWords),
-    fetch: httpFetch,
-  })
-  const to = client.configuration
-  if (from.host === to.host && from.accessToken === to.accessToken && to.project === undefined) {
-    throw new WrongUse('These are the same files: give another --from-url or --from-key.')
-  }
-  const route: ImportRoute = { source: from.host, target: to.host }
-  const source = serviceSource(new FilesApi(new ApiClient(from)))
+  const source = findSource(options, client, io)
+  const route: ImportRoute = { source: source.url, target: client.configuration.host }
   const files = new FilesApi(client)
   await using map = await openImportMap(options.map, route, options.dryRun === true)
   const { files: all, unlisted } = await source.list(signal)
@@ -152,6 +150,21 @@ async function importFiles(options: ImportOptions, io: Io, signal: AbortSignal):
   if (sum.failed > 0) throw unfinished(sum.imported + there, sum.failed, 'imported')
   const also = there > 0 ? `, and ${count(there)} there already` : ''
   io.stderr.write(`${count(sum.imported, 'file')} imported, ${size(sum.bytes)}${also}.\n`)
+}
+
+/** @throws WrongUse if the source is not named, or is the target. */
+function findSource(
+  { fromUrl: url, fromKey: key, fromFolder }: ImportOptions,
+  { configuration: to }: ApiClient,
+  { env }: Io,
+): ImportSource {
+  if (fromFolder !== undefined) return folderSource(fromFolder)
+  const facts = readConnection({ url, key }, env, sourceWords)
+  const from = new Configuration({ ...facts, fetch: httpFetch })
+  if (from.host === to.host && from.accessToken === to.accessToken && to.project === undefined) {
+    throw new WrongUse('These are the same files: give another --from-url or --from-key.')
+  }
+  return serviceSource(from.host, new FilesApi(new ApiClient(from)))
 }
 
 /** The ids at the target, where that matters; what earlier runs sent last goes to the map. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -196,7 +196,8 @@ describe('coffer import', () => {
         '3 files imported, 15 B.\n',
     )
     expect((await target.list()).map(({ purpose }) => purpose)).toEqual(Array(3).fill('user_data'))
-    expect((await linesOf(at('map.jsonl')))[0]).toMatchObject({
+    const lines = await linesOf(at('map.jsonl'))
+    expect(lines.find(({ source_id }) => source_id === 'file-0')).toMatchObject({
       source_purpose: 'batch_output',
       target_purpose: 'user_data',
     })
@@ -411,6 +412,50 @@ describe('a target', () => {
   })
 })
 
+describe('an export', () => {
+  const fromFolder = () => ['--from-folder', at('there'), '--map', at('map.jsonl')]
+  const bring = () => target.go(['import', ...fromFolder()], { env: environment() })
+
+  it('of a folder is imported again, and once', async () => {
+    const content = randomBytes(70 * MiB)
+    await source.add({ name: '../a "b".txt', content: 'one', purpose: 'assistants' })
+    await source.add({ name: 'empty', content: '' })
+    await source.add({ name: 'large.bin', content })
+    await source.go(['export', at('there')])
+    const { code, stderr } = await bring()
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '3 files imported, 70 MiB.\n' })
+    const about = ({ filename, purpose, bytes }: AtServer) => `${filename} ${purpose} ${bytes}`
+    const [old, files] = [await source.list(), await target.list()]
+    expect(files.map(about).sort()).toEqual(old.map(about).sort())
+    const large = files.find(({ filename }) => filename === 'large.bin')
+    expect((await target.content(large?.id ?? '')).equals(content)).toBe(true)
+    expect((await bring()).stderr).toBe('0 files imported, 0 B, and 3 there already.\n')
+  })
+
+  it('of which bytes are changed or lost gives the rest', async () => {
+    const files: AtServer[] = []
+    for (const name of ['changed', 'lost', 'kept']) files.push(await source.add({ name }))
+    await source.go(['export', at('there')])
+    const [changed, lost] = files.map(({ id, filename }) => at('there/files', id, filename))
+    await writeFile(changed ?? '', 'CHANGED')
+    await rm(lost ?? '')
+    const { code, stderr } = await bring()
+    expect(code).toBe(1)
+    for (const { id } of files.slice(0, 2)) {
+      expect(stderr).toContain(`Not imported: ${id}: Its bytes are not as the manifest says.\n`)
+    }
+    expect(await target.texts()).toEqual({ kept: 'kept' })
+  })
+
+  it('is none without a manifest', async () => {
+    const { code, stderr } = await bring()
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: `coffer: ${at('there')} is no export: it has no manifest.jsonl.\n`,
+    })
+  })
+})
+
 describe('kill -9', () => {
   it('in the middle leaves a map with which the rest is copied', async () => {
     for (let number = 0; number < 20; number += 1) await source.add({ name: `${number}` })
@@ -526,6 +571,14 @@ describe('wrong use of coffer import', () => {
     const { code, stderr } = await target.go(['import'], { env: environment() })
     expect(code).toBe(2)
     expect(stderr).toMatch(/--map <file>' not specified\. See coffer import --help\.\n$/)
+  })
+
+  it('is to name two sources', async () => {
+    const env = environment()
+    const more = ['--from-folder', 'x', '--from-url', env.COFFER_IMPORT_BASE_URL]
+    const { code, stderr } = await target.go(args(...more), { env })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/cannot be used with option/)
   })
 
   it('is to import a project into itself', async () => {
