@@ -18,6 +18,7 @@ import {
 import { type AtServer, type Service, serviceOf } from './two-services.ts'
 
 const MiB = 1024 * 1024
+const soon = { timeout: 20_000, interval: 10 }
 
 let coffer: Coffer
 let service: Service
@@ -140,7 +141,7 @@ describe('coffer export to a folder', () => {
       .poll(async () => {
         const [draft] = await readdir(inside).catch(() => [])
         return draft === undefined ? 0 : (await stat(join(inside, draft))).size
-      })
+      }, soon)
       .toBeGreaterThan(0)
     program.signal('SIGKILL')
     await program.ended
@@ -429,9 +430,9 @@ describe('Ctrl-C', () => {
     await using halting = await startProxy(coffer.url, { haltAfter: () => MiB })
     const io = fakeIo({ env: service.env })
     const ended = run(['export', at(name), '--url', `${halting.url}/v1`], io)
-    await expect.poll(() => halting.requests.filter(isContent).length).toBe(1)
+    await expect.poll(() => halting.requests.filter(isContent).length, soon).toBe(1)
     const draft = name === 'there' ? at('there/files', id) : folder.path
-    await expect.poll(() => readdir(draft).catch(() => [])).toHaveLength(1)
+    await expect.poll(() => readdir(draft).catch(() => []), soon).toHaveLength(1)
     io.emit('SIGINT')
     expect(await ended).toBe(130)
     expect(io.written).toEqual({ stdout: '', stderr: `coffer: ${notice}\n` })

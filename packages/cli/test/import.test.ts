@@ -11,6 +11,7 @@ import { type Coffer, type Folder, makeFolder, runCoffer, startCoffer } from './
 import { type AtServer, type Service, serviceOf } from './two-services.ts'
 
 const MiB = 1024 * 1024
+const soon = { timeout: 20_000, interval: 10 }
 
 let running: Coffer[]
 let source: Service
@@ -309,6 +310,27 @@ describe('a source', () => {
     expect(await target.list()).toEqual([])
   })
 
+  it('that breaks off in a large file for good costs no part that has come', async () => {
+    const content = randomBytes(100 * MiB)
+    await source.add({ name: 'large.bin', content })
+    await using from = await startProxy(running[0]?.url ?? '', {
+      breakAfter: () => (from.requests.filter(isContent).length < 2 ? 40 * MiB : 0),
+    })
+    await using to = await startProxy(running[1]?.url ?? '')
+    const ends = { from: `${from.url}/v1`, to: `${to.url}/v1` }
+    const { code, stderr } = await go([], ends)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^Not imported: file-\w+: The connection to .* --from-url right\?\n$/)
+    const posted = () =>
+      to.requests.filter(({ method, url }) => method === 'POST' && url.endsWith('/parts')).length
+    const before = posted()
+    from.goOn()
+    expect(await go([], ends)).toMatchObject({ code: 0 })
+    expect(posted() - before).toBe(5)
+    const [file] = await target.list()
+    expect((await target.content(file?.id ?? '')).equals(content)).toBe(true)
+  })
+
   it('that sends more than it said fails, too', async () => {
     const file = { ...odds(1)[0], bytes: 3 }
     await using server = await startOdd([file], '', ({ url = '' }, response) => {
@@ -465,7 +487,9 @@ describe('kill -9', () => {
     const from = `${halting.url}/v1`
     await using program = runCoffer(args(), environment({ from }))
     await program.printed(/ {2}19\n/)
-    await expect.poll(() => halting.requests.some(({ url }) => url.includes(large.id))).toBe(true)
+    await expect
+      .poll(() => halting.requests.some(({ url }) => url.includes(large.id)), soon)
+      .toBe(true)
     program.signal('SIGKILL')
     await program.ended
     const lines = (await linesOf(at('map.jsonl'))).length
@@ -488,7 +512,7 @@ describe('kill -9', () => {
     // The upload is stored, and its answer stands still.
     await using to = await startProxy(running[1]?.url ?? '', { haltAfter: () => 0 })
     await using program = runCoffer(args(), environment({ to: `${to.url}/v1` }))
-    await expect.poll(() => target.list()).toHaveLength(1)
+    await expect.poll(() => target.list(), soon).toHaveLength(1)
     program.signal('SIGKILL')
     await program.ended
     expect(await linesOf(at('map.jsonl'))).toEqual([])
@@ -506,16 +530,20 @@ describe('kill -9', () => {
 
   it('in the middle of a large file sends only the parts that are missing', async () => {
     const content = randomBytes(100 * MiB)
-    await source.add({ name: 'large.bin', content })
+    await source.add({ name: 'large.bin', content, expiresAfter: 7200 })
     await using to = await startProxy(running[1]?.url ?? '')
     const env = environment({ to: `${to.url}/v1` })
+    const second = () => Math.floor(Date.now() / 1000)
+    const begun = second()
     await using program = runCoffer(args(), env)
     const parts = () => to.requests.filter(({ url }) => url.endsWith('/parts')).length
-    await expect.poll(parts, { interval: 5 }).toBeGreaterThan(2)
+    await expect.poll(parts, soon).toBeGreaterThan(2)
     program.signal('SIGKILL')
     await program.ended
     const before = parts()
     expect(before).toBeLessThan(7)
+    // There is less time left, which makes it no other upload.
+    await expect.poll(second, soon).toBeGreaterThan(begun)
     expect(await target.go(args(), { env })).toMatchObject({ code: 0 })
     // A listing of the parts has such a path, too.
     const posted = to.requests.filter(
@@ -601,8 +629,8 @@ describe('Ctrl-C', () => {
     const from = `${halting.url}/v1`
     const io = fakeIo({ env: environment({ from }) })
     const ended = run(args(), io)
-    await expect.poll(() => io.written.stdout).toMatch(/ {2}small\n$/)
-    await expect.poll(() => halting.requests.filter(isContent).length).toBe(2)
+    await expect.poll(() => io.written.stdout, soon).toMatch(/ {2}small\n$/)
+    await expect.poll(() => halting.requests.filter(isContent).length, soon).toBe(2)
     io.emit('SIGINT')
     expect(await ended).toBe(130)
     expect(io.written.stderr).toBe('coffer: Stopped; the same command goes on from here.\n')

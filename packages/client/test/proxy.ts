@@ -38,7 +38,10 @@ export async function startProxy(target: string, options: ProxyOptions = {}): Pr
     const passed = request(new URL(url, target), { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers)
       answer.on('data', (piece: Buffer) => {
-        if (left <= 0) return
+        if (left <= 0) {
+          if (breakAfter !== undefined) outgoing.destroy()
+          return
+        }
         const part = piece.subarray(0, left)
         left -= part.length
         const sent = breakAfter && left <= 0 ? () => outgoing.destroy() : undefined
