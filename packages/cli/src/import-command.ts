@@ -20,13 +20,7 @@ import {
 } from './connection.ts'
 import { listEveryFile } from './every-file.ts'
 import { sentenceOf, unfinished } from './failures.ts'
-import {
-  type ImportedFile,
-  type ImportMap,
-  type ImportRoute,
-  openImportMap,
-  type SentFile,
-} from './import-map.ts'
+import { type ImportedFile, type ImportMap, openImportMap, type SentFile } from './import-map.ts'
 import { folderSource, type ImportSource, serviceSource, sourceWords } from './import-source.ts'
 import { inParallel } from './in-parallel.ts'
 import { interruptible } from './interruptible.ts'
@@ -95,18 +89,20 @@ export function addImportCommand(program: Command, io: Io): void {
 async function importFiles(options: ImportOptions, io: Io, signal: AbortSignal): Promise<void> {
   const client = connect(options, io)
   const source = findSource(options, client, io)
-  const route: ImportRoute = { source: source.url, target: client.configuration.host }
   const files = new FilesApi(client)
-  await using map = await openImportMap(options.map, route, options.dryRun === true)
+  await using map = await openImportMap(options.map, source.url, options.dryRun === true)
   const { files: all, unlisted } = await source.list(signal)
   const present = await findPresent(files, map, signal)
-  const missing = all.filter(({ id }) => !present.has(map.find(id) ?? ''))
+  const missing = all.filter(({ id }) => map.find(id).isDisjointFrom(present))
   const there = all.length - missing.length
   if (options.dryRun) return tellPlan(missing, there, options, io)
 
   const progress = showProgress(io)
   const states = statesOfImport(createUploadStates(io.env))
-  const needs: CopyNeeds = { source, files, uploads: new UploadsApi(client), map, route, states }
+  const needs: CopyNeeds = {
+    ...{ source, files, uploads: new UploadsApi(client), map, states },
+    target: client.configuration.host,
+  }
   const sum = { imported: 0, bytes: 0, changed: 0, gone: 0, failed: 0 }
   try {
     await inParallel(missing, 4, signal, async (file) => {
@@ -217,7 +213,8 @@ interface CopyNeeds {
   readonly files: FilesApi
   readonly uploads: UploadsApi
   readonly map: ImportMap
-  readonly route: ImportRoute
+  /** Its base URL. */
+  readonly target: string
   readonly states: UploadStates
 }
 
@@ -229,7 +226,7 @@ interface CopyOptions {
 /** @returns undefined for a file that was deleted meanwhile. */
 async function copy(
   file: OpenAIFile,
-  { source, files, uploads, map, route, states }: CopyNeeds,
+  { source, files, uploads, map, target, states }: CopyNeeds,
   options: CopyOptions,
 ): Promise<ImportedFile | undefined> {
   await using opened = await source.open(file, options.signal)
@@ -240,12 +237,12 @@ async function copy(
   const purpose = uploadPurposes.includes(sourcePurpose) ? sourcePurpose : otherPurpose
   const expiresAfterSeconds = lifetimeOf(file)
   const about = {
-    ...{ ...route, source_id: file.id, filename },
+    ...{ source: source.url, source_id: file.id, target, filename },
     ...{ source_purpose: sourcePurpose, target_purpose: purpose },
   }
   if (bytes !== undefined && bytes > largeBytes) {
-    const path = `${route.source}/files/${file.id}`
-    const key = { host: route.target, path, purpose, filename, expiresAfterSeconds }
+    const path = `${source.url}/files/${file.id}`
+    const key = { host: target, path, purpose, filename, expiresAfterSeconds }
     // Its notes are about an option of another command.
     const needs = { files, uploads, states, resume: true, note() {} }
     const large = { path, key, source: opened.source }
@@ -275,8 +272,10 @@ async function copy(
       const stored = await files.createFile(watched, purpose, request)
       return { ...about, target_id: stored.id }
     } catch (error) {
+      options.signal.throwIfAborted()
       if (isRefusal(error)) map.forgetSent(file.id)
-      if (sent === undefined || !(error instanceof AnswerLost) || tries === mostTries) throw error
+      if (sent === undefined || isRefusal(error) || tries === mostTries) throw error
+      // It may be there by now.
       const { files: present } = await listEveryFile(files, options.signal)
       const taken = findTaken(sent, present, map)
       if (taken !== undefined) return { ...about, target_id: taken.id }
@@ -285,7 +284,7 @@ async function copy(
   }
 }
 
-/** A whole file went out, and another try is due: it may be there by now. */
+/** Keeps the client from sending a file again that the target may have. */
 class AnswerLost extends Error {
   override readonly name = 'AnswerLost'
 }

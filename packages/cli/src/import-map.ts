@@ -4,18 +4,16 @@ import { rm } from 'node:fs/promises'
 import { type JsonLines, openJsonLines, readJsonLines } from './json-lines.ts'
 
 /** A line of the map. */
-export interface ImportedFile extends ImportRoute {
+export interface ImportedFile {
+  /** The base URL that it came from. */
+  readonly source: string
   readonly source_id: string
+  /** The base URL that it went to. */
+  readonly target: string
   readonly target_id: string
   readonly filename: string
   readonly source_purpose: string
   readonly target_purpose: string
-}
-
-/** The base URLs that files come from and go to. */
-export interface ImportRoute {
-  readonly source: string
-  readonly target: string
 }
 
 /** All bytes of it went out, and it is not known yet whether the target has taken them. */
@@ -27,8 +25,8 @@ export interface SentFile extends Omit<ImportedFile, 'target_id'> {
 export interface ImportMap extends AsyncDisposable {
   /** Whether nothing is known of any file. */
   readonly isEmpty: boolean
-  /** The new id of a file. */
-  find(sourceId: string): string | undefined
+  /** The new ids of a file, of every target that this map was used for. */
+  find(sourceId: string): ReadonlySet<string>
   hasTarget(targetId: string): boolean
   /** What earlier runs have sent and never heard of. */
   sent(): SentFile[]
@@ -39,35 +37,35 @@ export interface ImportMap extends AsyncDisposable {
 }
 
 /**
- * The map only grows; of two lines for a file the later one counts. Beside it lies for a while what
- * was sent: a run that is killed after the target has a file, and before the map has its line,
- * would otherwise make the next one send the file again.
+ * The map only grows. Beside it lies for a while what was sent: a run that is killed after the target
+ * has a file, and before the map has its line, would otherwise make the next one send it again.
  *
+ * @param source of whose files something is to be known: other services may give the same ids.
  * @param isDry writes nothing, anywhere.
  */
 export async function openImportMap(
   path: string,
-  route: ImportRoute,
+  source: string,
   isDry: boolean,
 ): Promise<ImportMap> {
   const sentPath = `${path}.sent`
-  const found = new Map<string, string>()
+  const found = new Map<string, Set<string>>()
   const targets = new Set<string>()
   const sent = new Map<string, SentFile>()
 
   function learn({ source_id, target_id }: ImportedFile): void {
-    found.set(source_id, target_id)
+    found.set(source_id, (found.get(source_id) ?? new Set()).add(target_id))
     targets.add(target_id)
     sent.delete(source_id)
   }
 
-  async function load<Line extends ImportRoute>(
+  async function load<Line extends { readonly source: string }>(
     place: string,
     read: (value: unknown) => Line | undefined,
     onLine: (line: Line) => void,
   ): Promise<JsonLines<Line> | undefined> {
     const ours = (line: Line) => {
-      if (line.source === route.source && line.target === route.target) onLine(line)
+      if (line.source === source) onLine(line)
     }
     if (!isDry) return openJsonLines(place, read, ours)
     await readJsonLines(place, read, ours)
@@ -88,7 +86,7 @@ export async function openImportMap(
   const kept = opened.move()
   return {
     isEmpty: found.size === 0 && sent.size === 0,
-    find: (sourceId) => found.get(sourceId),
+    find: (sourceId) => found.get(sourceId) ?? new Set(),
     hasTarget: (targetId) => targets.has(targetId),
     sent: () => [...sent.values()],
     async keep(file) {
