@@ -69,7 +69,7 @@ async function exportFiles(
   }
   const files = new FilesApi(connect(connection, io))
   const progress = showProgress(io)
-  const sum = { exported: 0, bytes: 0, there: 0, gone: 0, failed: 0 }
+  const sum = { exported: 0, bytes: 0, there: 0, failed: 0 }
   const needs: ExportNeeds = {
     ...{ files, signal, begin: progress.begin },
     tell: {
@@ -85,7 +85,7 @@ async function exportFiles(
       },
       async failed({ id }, error) {
         const gone = await isGone(files, id, error, signal)
-        sum[gone ? 'gone' : 'failed'] += 1
+        if (!gone) sum.failed += 1
         const what = gone ? 'It was deleted meanwhile.' : sentenceOf(error)
         progress.note(`Not exported: ${printable(id)}: ${what}`)
       },

@@ -29,15 +29,15 @@ export async function exportToFolder(
   )
   await inParallel(all, 4, signal, async (file) => {
     const path = pathOf(file)
-    const before = known.get(file.id)
-    if (before?.path === path && (await isThere(folder, before, signal))) {
-      tell.wasThere()
-      return
-    }
     const place = join(folder, path)
+    const before = known.get(file.id)
     const shown = begin(basename(path))
     let exported: ExportedFile
     try {
+      if (before?.path === path && (await isThere(folder, before, signal))) {
+        tell.wasThere()
+        return
+      }
       await mkdir(dirname(place), { recursive: true })
       const options = { signal, overwrite: true, onProgress: shown.moved }
       const { bytes, sha256 } = await downloadToFile(files, file.id, place, options)
@@ -55,7 +55,7 @@ export async function exportToFolder(
     } finally {
       shown.done()
     }
-    // Without its line nothing would be known of it, so that this ends the export.
+    // Without its line nothing would be known of it, so that a full disk ends the export here.
     await manifest.append(exported)
     tell.exported(exported)
   })

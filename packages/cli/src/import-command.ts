@@ -103,7 +103,7 @@ async function importFiles(options: ImportOptions, io: Io, signal: AbortSignal):
     ...{ source, files, uploads: new UploadsApi(client), map, states },
     target: client.configuration.host,
   }
-  const sum = { imported: 0, bytes: 0, changed: 0, gone: 0, failed: 0 }
+  const sum = { imported: 0, bytes: 0, changed: 0, failed: 0 }
   try {
     await inParallel(missing, 4, signal, async (file) => {
       const shown = progress.begin(nameOf(file))
@@ -119,7 +119,6 @@ async function importFiles(options: ImportOptions, io: Io, signal: AbortSignal):
         shown.done()
       }
       if (imported === undefined) {
-        sum.gone += 1
         progress.note(`Not imported: ${printable(file.id)}: It was deleted meanwhile.`)
         return
       }
@@ -304,7 +303,8 @@ function bytesOf({ bytes }: OpenAIFile): number {
 
 /** The time that is left, where an upload can ask for it; longer than that is for ever. */
 function lifetimeOf({ expires_at }: OpenAIFile): number | undefined {
-  if (typeof expires_at !== 'number') return undefined
+  // For some services never is 0.
+  if (typeof expires_at !== 'number' || expires_at <= 0) return undefined
   const left = expires_at - Math.floor(Date.now() / 1000)
   return left > mostSeconds ? undefined : Math.max(leastSeconds, left)
 }

@@ -338,6 +338,16 @@ describe('coffer export to a tar', () => {
     expect(await readExport(at('unpacked'))).toEqual({ 'one.txt': 'one.txt' })
   })
 
+  it('ends at once where nobody reads on', async () => {
+    await service.add({ name: 'large.bin', content: randomBytes(20 * MiB) })
+    const line = 'set -o pipefail; coffer export - | head -c 100 > /dev/null'
+    await using program = runProgram('bash', ['-c', line], {
+      env: { ...service.env, PATH: `${join(cofferProgram, '..')}:${process.env['PATH']}` },
+    })
+    expect(await program.ended).toEqual({ code: 141, signal: null })
+    expect(program.stderr).toBe('')
+  })
+
   it('goes on within an entry where the connection breaks', async () => {
     const content = randomBytes(2 * MiB)
     const file = await service.add({ name: 'a.bin', content })

@@ -347,6 +347,20 @@ describe('a source', () => {
     expect((await target.content(file?.id ?? '')).equals(content)).toBe(true)
   })
 
+  it.each([
+    ['none, as 0', 0, undefined],
+    ['in a minute', 60, 3600],
+    ['in half a year', 183 * 86_400, undefined],
+  ])('whose file expires %s has a copy that an upload can ask for', async (_, from, seconds) => {
+    const now = Math.floor(Date.now() / 1000)
+    const file = { ...odds(1)[0], expires_at: from === 0 ? 0 : now + from }
+    await using server = await startScripted(servingFiles([file]))
+    expect(await go([], { from: server.env.OPENAI_BASE_URL })).toMatchObject({ code: 0 })
+    const [copy] = await target.list()
+    const left = copy?.expires_at ? copy.expires_at - copy.created_at : undefined
+    expect(left).toBe(seconds)
+  })
+
   it('that sends more than it said fails, too', async () => {
     const file = { ...odds(1)[0], bytes: 3 }
     await using server = await startOdd([file], '', ({ url = '' }, response) => {
