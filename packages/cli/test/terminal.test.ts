@@ -181,6 +181,26 @@ describe('a download on a terminal', () => {
   })
 })
 
+describe('coffer export and coffer import on a terminal', () => {
+  it('show a bar for each file, and leave only the results', async () => {
+    const id = await add('large.bin', 8 * MB)
+    using out = run('coffer export there', {}, door.url)
+    await shown(out, bar)
+    expect(await out.ended).toBe(0)
+    const sum = /^1 file (exported|imported), 7\.6 MiB\.$/
+    expect(await out.screen()).toEqual([`${id}  files/${id}/large.bin`, expect.stringMatching(sum)])
+    expect(showsCursor(out)).toBe(true)
+
+    using back = run('coffer import --from-folder there --map map.jsonl', {}, door.url)
+    await shown(back, bar)
+    expect(await back.ended).toBe(0)
+    expect(await back.screen()).toEqual([
+      expect.stringMatching(/^file-\w+ {2}file-\w+ {2}large\.bin$/),
+      expect.stringMatching(sum),
+    ])
+  })
+})
+
 describe('coffer delete on a terminal', () => {
   it.each([
     ['y\r', 0, 0, 'ID'],
