@@ -12,6 +12,14 @@ export interface ByteRange {
   readonly end: number
 }
 
+export interface LinkOptions {
+  /** What the answer says of itself (RFC 6266), and of its content. */
+  readonly contentDisposition: string
+  readonly contentType: string
+  /** Until the link works no more; at most five minutes. */
+  readonly seconds: number
+}
+
 /** What stands under a `BlobStore` for one technology. All that two drivers would repeat is there. */
 export interface BlobDriver {
   /**
@@ -39,6 +47,8 @@ export interface BlobDriver {
   check(): Promise<void>
   /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */
   tidy(): Promise<void>
+  /** A URL from which anybody who has it can read the blob, whether there is one or not. */
+  link?(id: string, options: LinkOptions): Promise<string>
   /** Lets go of the store, of which nothing is under way any more. */
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 /** Immutable bytes under an id: counted, bounded and hashed as they pass to a driver. */
 
 import { isFull } from '../sqlite/faults.ts'
-import type { BlobDriver, ByteRange } from './blob-driver.ts'
+import type { BlobDriver, ByteRange, LinkOptions } from './blob-driver.ts'
 import { BlobError } from './blob-error.ts'
 import { blockBytes, checkBlocks, wholeBlocks } from './block-sums.ts'
 import { createDigests } from './digests.ts'
@@ -50,6 +50,11 @@ export interface BlobStore {
   check(): Promise<void>
   /** Does what deletions left for later, so that their bytes and room are gone; to be called at times. */
   tidy(): Promise<void>
+  /**
+   * A URL from which anybody who has it can read the blob, whether there is one or not; undefined
+   * where blobs can be read only through us. What is read there is not held against checksums.
+   */
+  readonly link: ((id: string, options: LinkOptions) => Promise<string>) | undefined
   /** Lets go of the store, of which nothing is under way any more. */
   close(): Promise<void>
 }
@@ -103,6 +108,7 @@ export function createBlobStore(driver: BlobDriver): BlobStore {
     writeMark: (text) => driver.writeMark(text).catch(rethrow),
     check: () => driver.check().catch(rethrow),
     tidy: () => driver.tidy().catch(rethrow),
+    link: linkOf(driver),
     async close() {
       await digests.close()
       await driver.close()
@@ -134,6 +140,11 @@ async function* within(
     left -= wanted.length
     if (wanted.length > 0) yield wanted
   }
+}
+
+function linkOf(driver: BlobDriver): BlobStore['link'] {
+  const link = driver.link?.bind(driver)
+  return link && ((id, options) => link(id, options).catch(rethrow))
 }
 
 function rethrow(error: unknown): never {

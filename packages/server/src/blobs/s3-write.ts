@@ -1,0 +1,269 @@
+/**
+ * Writes blobs as objects of a bucket: in one request where the content fits into one part, else in
+ * parts that become an object together, or nothing.
+ *
+ * By the commands themselves, as `Upload` of `@aws-sdk/lib-storage` holds two parts to make one, knows
+ * no bound for all uploads together, and aborts once, whose failure then hides that of the source.
+ */
+
+import { randomUUID } from 'node:crypto'
+import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { BlobError } from './blob-error.ts'
+import { isAbsent, isNamed, isRefused, isStatus, type S3Store } from './s3-store.ts'
+import { partBytes, type UploadMemory } from './upload-memory.ts'
+
+/** Names the write that made an object, so that it is known again when an answer was lost. */
+const writeName = 'coffer-write'
+
+/** How often parts that land after an abort are removed; each time takes all that have. */
+const abortsAtMost = 4
+
+export interface S3WriterNeeds {
+  readonly store: S3Store
+  readonly memory: UploadMemory
+  /** Whether the store refuses to replace an object when asked to (`If-None-Match: *`). */
+  readonly isConditional: boolean
+}
+
+export interface S3Writer {
+  /** As a `BlobDriver` does. */
+  write(id: string, source: AsyncIterable<Uint8Array>): Promise<void>
+  /** The ids of multi-part uploads that are under way here. */
+  readonly running: ReadonlySet<string>
+}
+
+export function createS3Writer({ store, memory, isConditional }: S3WriterNeeds): S3Writer {
+  /** Blobs being written, which settles who is first where the store does not. */
+  const writing = new Set<string>()
+  const running = new Set<string>()
+
+  async function write(id: string, source: AsyncIterable<Uint8Array>): Promise<void> {
+    const target = createTarget(store, id, isConditional)
+    const part = memory.part()
+    let upload: MultipartUpload | undefined
+    let bytes = 0
+    try {
+      for await (const piece of source) {
+        if (part.bytes + piece.length > partBytes) {
+          upload ??= createMultipartUpload(target, running)
+          await upload.add(part.content())
+          part.empty()
+        }
+        await part.add(piece)
+        bytes += piece.length
+      }
+      if (upload === undefined) {
+        await target.put(part.content())
+        return
+      }
+      await upload.add(part.content())
+      part.empty()
+      await upload.complete(bytes)
+    } catch (error) {
+      part.empty()
+      await upload?.abort()
+      throw error
+    } finally {
+      part.empty()
+      upload?.end()
+    }
+  }
+
+  return {
+    running,
+    async write(id, source) {
+      if (isConditional) {
+        await write(id, source)
+        return
+      }
+      if (writing.has(id)) throw exists(id)
+      writing.add(id)
+      try {
+        await write(id, source)
+      } finally {
+        writing.delete(id)
+      }
+    },
+  }
+}
+
+type Target = ReturnType<typeof createTarget>
+
+/** The object that a blob becomes. */
+function createTarget(store: S3Store, id: string, isConditional: boolean) {
+  const object = { Bucket: store.bucket, Key: store.keyOf(id) }
+  const mark = randomUUID()
+  const condition = isConditional ? { IfNoneMatch: '*' } : {}
+
+  /** Whether this write made the object, as far as the store can be asked. */
+  async function isMade(bytes: number): Promise<boolean> {
+    try {
+      const head = await store.askWithin(store.limits.settleMilliseconds, (client, options) =>
+        client.send(new HeadObjectCommand(object), options),
+      )
+      return head.Metadata?.[writeName] === mark && head.ContentLength === bytes
+    } catch {
+      return false
+    }
+  }
+
+  /** Where the store does not refuse: two processes never write the same id, which is random. */
+  async function requireFree(): Promise<void> {
+    if (isConditional) return
+    try {
+      await store.ask((client, options) => client.send(new HeadObjectCommand(object), options))
+    } catch (error) {
+      if (isAbsent(error)) return
+      throw error
+    }
+    throw exists(id)
+  }
+
+  return {
+    store,
+    object,
+    metadata: { [writeName]: mark },
+    condition,
+
+    /** Has the object made by a request, of which only the answer may be lost. */
+    async make(bytes: number, request: () => Promise<unknown>): Promise<void> {
+      await requireFree()
+      try {
+        await request()
+      } catch (error) {
+        // An attempt before the last may have made it, which then looks like somebody else's.
+        if (await isMade(bytes)) return
+        throw isRefused(error) ? exists(id, error) : error
+      }
+    },
+
+    put(content: Uint8Array): Promise<void> {
+      const request = { ...object, ...condition, Metadata: { [writeName]: mark }, Body: content }
+      return this.make(content.length, () =>
+        store.ask((client, options) => client.send(new PutObjectCommand(request), options)),
+      )
+    },
+  }
+}
+
+type MultipartUpload = ReturnType<typeof createMultipartUpload>
+
+/** Parts on their way to one object; nothing is asked of the store before the first. */
+function createMultipartUpload(target: Target, running: Set<string>) {
+  const { store, object } = target
+  const parts: CompletedPart[] = []
+  let id: string | undefined
+
+  async function create(): Promise<string> {
+    const { UploadId, $metadata } = await store.ask((client, options) =>
+      client.send(
+        // Without the algorithm, Amazon's store refuses the checksums that come with the parts.
+        new CreateMultipartUploadCommand({
+          ...object,
+          Metadata: target.metadata,
+          ChecksumAlgorithm: 'CRC32',
+        }),
+        options,
+      ),
+    )
+    if (UploadId === undefined) throw new Error('The S3 store began an upload without an id.')
+    running.add(UploadId)
+    id = UploadId
+    if ($metadata.attempts !== 1) await abortOthers()
+    return UploadId
+  }
+
+  /** What attempts to create began whose answers were lost. */
+  async function abortOthers(): Promise<void> {
+    const { Uploads = [] } = await store.askWithin(
+      store.limits.settleMilliseconds,
+      (client, options) =>
+        client.send(
+          new ListMultipartUploadsCommand({ Bucket: object.Bucket, Prefix: object.Key }),
+          options,
+        ),
+    )
+    for (const { Key, UploadId } of Uploads) {
+      if (Key !== object.Key || UploadId === undefined || UploadId === id) continue
+      await abortUpload(store, object, UploadId)
+    }
+  }
+
+  return {
+    async add(content: Uint8Array): Promise<void> {
+      const UploadId = id ?? (await create())
+      const PartNumber = parts.length + 1
+      const request = { ...object, UploadId, PartNumber, Body: content }
+      const { ETag, ChecksumCRC32 } = await store.ask((client, options) =>
+        client.send(new UploadPartCommand(request), options),
+      )
+      parts.push({ PartNumber, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) })
+    },
+
+    complete(bytes: number): Promise<void> {
+      const request = {
+        ...object,
+        ...target.condition,
+        UploadId: id,
+        MultipartUpload: { Parts: parts },
+      }
+      return target.make(bytes, () =>
+        store.ask((client, options) =>
+          client.send(new CompleteMultipartUploadCommand(request), options),
+        ),
+      )
+    },
+
+    /** Removes what is there of it, as far as the store can be asked; `tidy` does the rest. */
+    async abort(): Promise<void> {
+      try {
+        if (id !== undefined) await abortUpload(store, object, id)
+        else await abortOthers()
+      } catch {
+        // Why the write failed is what counts.
+      }
+    },
+
+    end(): void {
+      if (id !== undefined) running.delete(id)
+    },
+  }
+}
+
+/** Aborts an upload, again if a part that was still on its way landed afterwards. */
+export async function abortUpload(
+  store: S3Store,
+  object: { Bucket: string; Key: string },
+  id: string,
+): Promise<void> {
+  const upload = { ...object, UploadId: id }
+  const milliseconds = store.limits.settleMilliseconds
+  for (let abort = 0; abort < abortsAtMost; abort += 1) {
+    try {
+      await store.askWithin(milliseconds, (client, options) =>
+        client.send(new AbortMultipartUploadCommand(upload), options),
+      )
+      const { Parts = [] } = await store.askWithin(milliseconds, (client, options) =>
+        client.send(new ListPartsCommand({ ...upload, MaxParts: 1 }), options),
+      )
+      if (Parts.length === 0) return
+    } catch (error) {
+      if (isNamed(error, 'NoSuchUpload') || isStatus(error, 404)) return
+      throw error
+    }
+  }
+}
+
+function exists(id: string, cause?: unknown): BlobError {
+  return new BlobError('exists', `Blob ${id} exists.`, { cause })
+}
