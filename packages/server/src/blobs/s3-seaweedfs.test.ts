@@ -1,0 +1,25 @@
+/** Against a store that knows no conditional writes and no checksums, as some still do not. */
+
+import { describe } from 'vitest'
+import { startS3Server, whyNoS3Server } from '../../test/s3-server.ts'
+import { describeBlobStore } from './conformance.ts'
+import { openS3Driver } from './s3.ts'
+
+const reason = await whyNoS3Server()
+
+describe.skipIf(reason !== undefined)(reason ?? 'SeaweedFS', () => {
+  describeBlobStore('blobs in S3 without conditions', {
+    readsOutliveDeletion: false,
+    async open() {
+      const server = await startS3Server('seaweedfs')
+      const driver = await openS3Driver({ ...(await server.makePlace()), warn() {} })
+      return {
+        driver,
+        async [Symbol.asyncDispose]() {
+          await driver.close()
+          await server[Symbol.asyncDispose]()
+        },
+      }
+    },
+  })
+})
