@@ -125,13 +125,21 @@ async function startVersityGateway(binary: string, folder: string): Promise<Star
   const { accessKeyId, secretAccessKey } = credentials
   const child = spawn(
     binary,
-    ['-p', `127.0.0.1:${port}`, '--quiet', '--keep-alive', 'posix', folder],
+    [
+      ...['-p', `127.0.0.1:${port}`, '--quiet', '--keep-alive'],
+      ...['posix', '--versioning-dir', await made(folder, 'versions'), await made(folder, 'data')],
+    ],
     {
       stdio: 'ignore',
       env: { ROOT_ACCESS_KEY_ID: accessKeyId, ROOT_SECRET_ACCESS_KEY: secretAccessKey },
     },
   )
   return { child, port }
+}
+
+async function made(folder: string, name: string): Promise<string> {
+  await mkdir(join(folder, name))
+  return join(folder, name)
 }
 
 async function startSeaweed(binary: string, folder: string): Promise<Started> {

@@ -37,6 +37,7 @@ export function describeBlobStore(name: string, { open, readsOutliveDeletion }: 
         ...[0, 1, 2, 16 * KiB - 1, 16 * KiB, 16 * KiB + 1, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1],
         ...[256 * KiB - 1, 256 * KiB, 256 * KiB + 1, 512 * KiB - 1, 512 * KiB, 512 * KiB + 1],
         ...[MiB - 1, MiB, MiB + 1, 2 * MiB, 3 * MiB + 7],
+        ...[8 * MiB - 1, 8 * MiB, 8 * MiB + 1, 16 * MiB, 16 * MiB + 3],
       ])('keeps %i bytes, and gives their count and hash', async (size) => {
         const id = newId()
         const content = bytes(size)
@@ -107,6 +108,7 @@ export function describeBlobStore(name: string, { open, readsOutliveDeletion }: 
         ['before its first byte', 0],
         ['after its first bytes', 10],
         ['after a large part', 2 * MiB + 10],
+        ['after the first parts of an object', 17 * MiB],
       ])('passes on the error of a source that fails %s, and keeps nothing', async (_, size) => {
         const id = newId()
         const failure = new Error('The client left.')

@@ -1,9 +1,9 @@
 /** Against a store that knows no conditional writes and no checksums, as some still do not. */
 
 import { describe } from 'vitest'
-import { startS3Server, whyNoS3Server } from '../../test/s3-server.ts'
-import { describeBlobStore } from './conformance.ts'
-import { openS3Driver } from './s3.ts'
+import { describeBlobStore } from '../src/blobs/conformance.ts'
+import { openS3Driver } from '../src/blobs/s3.ts'
+import { startS3Server, whyNoS3Server } from './s3-server.ts'
 
 const reason = await whyNoS3Server()
 

@@ -1,0 +1,76 @@
+import { Readable } from 'node:stream'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { gatherPieces } from './gather-pieces.ts'
+
+const KiB = 1024
+
+describe('pieces of a stream', () => {
+  it('are all of its bytes, in buffers of their own of less than a MiB', async () => {
+    const chunks = fc.array(fc.uint8Array({ minLength: 1, maxLength: 70 * KiB }), { maxLength: 40 })
+    await fc.assert(
+      fc.asyncProperty(chunks, async (all) => {
+        const given = await Array.fromAsync(gatherPieces(Readable.from(all)))
+        expect(Buffer.concat(given).equals(Buffer.concat(all))).toBe(true)
+        expect(new Set(given.map(({ buffer }) => buffer)).size).toBe(given.length)
+        for (const { buffer, length } of given) {
+          expect(buffer.byteLength).toBe(length)
+          expect(length).toBeLessThan(KiB * KiB)
+        }
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('are large where the stream is quick', async () => {
+    const stream = Readable.from(Array.from({ length: 64 }, () => Buffer.alloc(64 * KiB)))
+    const given = await Array.fromAsync(gatherPieces(stream))
+    expect(given.length).toBeLessThan(32)
+  })
+
+  it('do not wait for more than what a slow stream has', async () => {
+    const stream = new Readable({ read() {} })
+    const pieces = gatherPieces(stream)
+    for (const text of ['one', 'two']) {
+      stream.push(text)
+      expect(String((await pieces.next()).value)).toBe(text)
+    }
+    stream.push(null)
+    expect(await pieces.next()).toMatchObject({ done: true })
+  })
+
+  it('end with the failure of the stream, after all that came before', async () => {
+    const stream = new Readable({ read() {} })
+    const pieces = gatherPieces(stream)
+    const first = pieces.next()
+    stream.push('all')
+    expect(String((await first).value)).toBe('all')
+    const failure = new Error('The connection broke.')
+    stream.destroy(failure)
+    await expect(pieces.next()).rejects.toBe(failure)
+  })
+
+  it('fail where the stream is closed without an end', async () => {
+    const stream = new Readable({ read() {} })
+    const next = gatherPieces(stream).next()
+    stream.destroy()
+    await expect(next).rejects.toThrow('closed')
+  })
+
+  it('are not read ahead without bound while nobody asks', async () => {
+    let given = 0
+    const stream = new Readable({
+      highWaterMark: 64 * KiB,
+      read() {
+        given += 1
+        this.push(Buffer.alloc(64 * KiB))
+      },
+    })
+    const pieces = gatherPieces(stream)
+    await pieces.next()
+    for (let turn = 0; turn < 100; turn += 1) await new Promise(setImmediate)
+    expect(given).toBeLessThan(40)
+    await pieces.return(undefined)
+    expect(stream.destroyed).toBe(true)
+  })
+})
