@@ -12,8 +12,8 @@ const aheadBytes = 512 * KiB
 const patienceMilliseconds = 5
 
 /**
- * Yields all that the stream gives, in pieces of less than one MiB, each in a buffer of its own.
- * Destroys the stream if it is left before its end.
+ * Yields all that the stream gives, in pieces of less than one MiB, each in a buffer of its own. The
+ * chunks are nobody else's, and are gone afterwards. Destroys the stream if it is left before its end.
  *
  * @throws what the stream fails with, after all that came before.
  */
@@ -88,6 +88,15 @@ function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
   for (const chunk of chunks) {
     piece.set(chunk, at)
     at += chunk.length
+    free(chunk)
   }
   return piece
+}
+
+/**
+ * Gives back at once what the collector would come for later, which made up a third of the time.
+ * Of a chunk that has its buffer alone, as those of answers have.
+ */
+function free({ buffer, length }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0)
 }

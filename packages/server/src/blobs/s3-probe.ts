@@ -143,7 +143,7 @@ function sentenceOf(error: unknown, { bucket, endpoint, prefix }: S3Place): stri
   if (isStatus(error, 301) || isStatus(error, 307) || isNamed(error, ...regionErrors)) {
     return `The bucket ${bucket} is in another region${regionIn(error)}: name that in the URL.`
   }
-  if (isNamed(error, 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'ExpiredToken')) {
+  if (isNamed(error, ...credentialErrors)) {
     return `The credentials for the bucket ${bucket} are not accepted: check the access key and its secret.`
   }
   if (isStatus(error, 403)) {
@@ -156,6 +156,14 @@ function sentenceOf(error: unknown, { bucket, endpoint, prefix }: S3Place): stri
   const said = error instanceof Error ? error.message : String(error)
   return `The bucket ${bucket} cannot be used: ${said}`
 }
+
+const credentialErrors = [
+  'ExpiredToken',
+  'InvalidAccessKeyId',
+  'SignatureDoesNotMatch',
+  // VersityGW, of an access key that it does not know.
+  'XAdminUserNotFound',
+]
 
 const regionErrors = [
   'AuthorizationHeaderMalformed',

@@ -57,7 +57,7 @@ export function createS3Writer({ store, memory, isConditional }: S3WriterNeeds):
         if (part.bytes + piece.length > partBytes) {
           upload ??= createMultipartUpload(target, running)
           await upload.add(part.content())
-          part.empty()
+          part.next()
         }
         await part.add(piece)
         bytes += piece.length
@@ -67,14 +67,14 @@ export function createS3Writer({ store, memory, isConditional }: S3WriterNeeds):
         return
       }
       await upload.add(part.content())
-      part.empty()
+      part.end()
       await upload.complete(bytes)
     } catch (error) {
-      part.empty()
+      part.end()
       await upload?.abort()
       throw error
     } finally {
-      part.empty()
+      part.end()
       upload?.end()
     }
   }
