@@ -301,6 +301,19 @@ describe.skipIf(reason !== undefined)(reason ?? 'S3 with faults', () => {
       await expect(rest).rejects.toMatchObject({ code: 'damaged' })
     })
 
+    it('says that its blob is damaged where that ends before the range does', async () => {
+      const id = newId()
+      await driver.write(id, pieces(MiB))
+      for (const [start, end] of [
+        [0, MiB + 1],
+        [MiB - 1, 2 * MiB],
+        [MiB, MiB + 1],
+        [2 * MiB, 3 * MiB],
+      ] as const) {
+        await expect(read(id, end, start)).rejects.toMatchObject({ code: 'damaged' })
+      }
+    })
+
     it('refuses an answer with another range than it asked for', async () => {
       const id = newId()
       await driver.write(id, pieces(MiB))

@@ -74,6 +74,25 @@ describe('the memory of uploads', () => {
     expect(order).toEqual([2, 3, 4, 5])
   })
 
+  it('is not given to who wants little before who wants more and came first', async () => {
+    const memory = createUploadMemory(2 * partBytes)
+    const [first, second, third, fourth] = Array.from({ length: 4 }, () => memory.part())
+    if (!first || !second || !third || !fourth) throw new Error('There are four.')
+    for (let count = 1; count < pieces; count += 1) await first.add(piece)
+    await first.add(piece.subarray(0, pieceBytes / 2))
+    await fill(second)
+    const order: string[] = []
+    const waiting = [
+      third.add(piece).then(() => order.push('third')),
+      fourth.add(piece.subarray(0, pieceBytes / 4)).then(() => order.push('fourth')),
+    ]
+    await settled()
+    expect(order).toEqual([])
+    first.end()
+    await Promise.all(waiting)
+    expect(order).toEqual(['third', 'fourth'])
+  })
+
   it('is as much as what came', async () => {
     const memory = createUploadMemory(4 * partBytes)
     const part = memory.part()
