@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type BlobDriver, pieceBytes } from '../src/blobs/blob-driver.ts'
+import { blockBytes } from '../src/blobs/block-sums.ts'
 import { openS3Driver, type S3Options } from '../src/blobs/s3.ts'
 import type { S3Place } from '../src/blobs/s3-store.ts'
 import { type Fault, type FaultProxy, type Operation, startFaultProxy } from './fault-proxy.ts'
@@ -263,6 +264,20 @@ describe.skipIf(reason !== undefined)(reason ?? 'S3 with faults', () => {
       await driver.write(id, pieces(2 * MiB))
       proxy.fail('get', { cutAt: 100_000, ending: 'close' }, always)
       expect((await read(id, 2 * MiB)).equals(bytes(2 * MiB))).toBe(true)
+    })
+
+    it('gives whole blocks, also after answers that broke amid them', async () => {
+      const id = newId()
+      await driver.write(id, pieces(2 * MiB))
+      proxy.fail('get', { cutAt: 700_001, ending: 'close' }, 2)
+      let at = 0
+      let amid = 0
+      for await (const piece of driver.read(id, { start: 0, end: 2 * MiB })) {
+        at += piece.length
+        if (at % blockBytes !== 0) amid += 1
+      }
+      // One for each answer that broke: what came of its last block.
+      expect([at, amid]).toEqual([2 * MiB, 2])
     })
 
     it('fails when answers bring nothing, and does not ask for ever', async () => {

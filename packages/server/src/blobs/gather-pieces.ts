@@ -1,53 +1,48 @@
-/** The small chunks of a stream joined to pieces, as large as it is quick. */
+/** The small chunks of a stream joined to pieces of whole blocks. */
 
 import type { Readable } from 'node:stream'
+import { blockBytes } from './block-sums.ts'
 
-const KiB = 1024
-
-/** A piece of so many bytes is given at once. */
-const enoughBytes = 256 * KiB
 /** Received while the last piece is in use; with one more chunk, the most that a piece has. */
-const aheadBytes = 512 * KiB
-/** So long a piece waits for more than its first bytes. */
-const patienceMilliseconds = 5
+const aheadBytes = 2 * blockBytes
 
 /**
  * Yields all that the stream gives, in pieces of less than one MiB, each in a buffer of its own. The
  * chunks are nobody else's, and are gone afterwards. Destroys the stream if it is left before its end.
  *
+ * All pieces but the last end where a block of the blob does: no byte is used before the whole of its
+ * block is there and checked, so others would only be held.
+ *
+ * @param start where the stream begins in the blob.
  * @throws what the stream fails with, after all that came before.
  */
 export async function* gatherPieces(
   stream: Readable,
+  start: number,
 ): AsyncGenerator<Uint8Array, undefined, undefined> {
-  let chunks: Uint8Array[] = []
-  let bytes = 0
+  const received = createReceived()
+  let at = start
   let isEnded = false
   let failure: Error | undefined
   let wanted = 0
   let wake = () => {}
 
   function wakeIfDone(): void {
-    if (bytes >= wanted || isEnded || failure !== undefined) wake()
+    if (received.bytes >= wanted || isEnded || failure !== undefined) wake()
   }
 
-  /** Resolves once so many bytes are there, nothing more comes, or the time is over. */
-  function has(count: number, milliseconds?: number): Promise<void> {
+  /** Resolves once so many bytes are there, or nothing more comes. */
+  function has(count: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = milliseconds === undefined ? undefined : setTimeout(resolve, milliseconds)
       wanted = count
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
+      wake = resolve
       wakeIfDone()
     })
   }
 
   stream.on('data', (chunk: Uint8Array) => {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes >= aheadBytes) stream.pause()
+    received.add(chunk)
+    if (received.bytes >= aheadBytes) stream.pause()
     wakeIfDone()
   })
   stream.once('end', () => {
@@ -65,13 +60,12 @@ export async function* gatherPieces(
 
   try {
     for (;;) {
-      await has(1)
-      await has(enoughBytes, patienceMilliseconds)
-      if (bytes === 0) break
-      const piece = joined(chunks, bytes)
-      chunks = []
-      bytes = 0
-      stream.resume()
+      await has(blockBytes - (at % blockBytes))
+      if (received.bytes === 0) break
+      const pastBlock = (at + received.bytes) % blockBytes
+      const piece = received.take(received.bytes - (pastBlock < received.bytes ? pastBlock : 0))
+      at += piece.length
+      if (received.bytes < aheadBytes) stream.resume()
       yield piece
     }
     if (failure !== undefined) throw failure
@@ -81,16 +75,39 @@ export async function* gatherPieces(
   }
 }
 
-/** Not `Buffer.concat`, which may put small pieces into a buffer that others share. */
-function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
-  const piece = Buffer.allocUnsafeSlow(bytes)
-  let at = 0
-  for (const chunk of chunks) {
-    piece.set(chunk, at)
-    at += chunk.length
-    free(chunk)
+/** Chunks that wait to become pieces. */
+function createReceived() {
+  let chunks: Uint8Array[] = []
+  let bytes = 0
+  return {
+    get bytes() {
+      return bytes
+    },
+    add(chunk: Uint8Array): void {
+      chunks.push(chunk)
+      bytes += chunk.length
+    },
+    /** Not `Buffer.concat`, which may put small pieces into a buffer that others share. */
+    take(count: number): Uint8Array {
+      const piece = Buffer.allocUnsafeSlow(count)
+      let filled = 0
+      let used = 0
+      for (const chunk of chunks) {
+        const part = chunk.subarray(0, count - filled)
+        piece.set(part, filled)
+        filled += part.length
+        if (part.length < chunk.length) {
+          chunks[used] = chunk.subarray(part.length)
+          break
+        }
+        used += 1
+        free(chunk)
+      }
+      chunks = chunks.slice(used)
+      bytes -= count
+      return piece
+    },
   }
-  return piece
 }
 
 /**

@@ -31,7 +31,7 @@ export async function* readObject(
     etag ??= answer.etag
     const from = at
     let failure: unknown
-    const pieces = gatherPieces(answer.body)
+    const pieces = gatherPieces(answer.body, at)
     try {
       for (;;) {
         const next = await pieces.next().catch((error: unknown) => {
