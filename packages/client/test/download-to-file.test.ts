@@ -49,13 +49,13 @@ beforeAll(async () => {
 afterAll(() => shared[Symbol.asyncDispose]())
 
 /** An organization of its own for a test, on the server that all share. */
-function makeTenant() {
-  return { ...shared.addTenant(), url: shared.url }
+async function makeTenant() {
+  return { ...(await shared.addTenant()), url: shared.url }
 }
 
 describe.concurrent('downloadToFile', () => {
   it('writes the whole file, and tells how far it is', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     const told: [number, number | undefined][] = []
@@ -69,7 +69,7 @@ describe.concurrent('downloadToFile', () => {
   })
 
   it('writes a file whose name is as long as a file system takes', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     for (const name of ['a'.repeat(255), 'é'.repeat(127)]) {
@@ -80,7 +80,7 @@ describe.concurrent('downloadToFile', () => {
   })
 
   it('writes an empty file', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create('')
     await downloadToFile(apiOf(server), id, folder.path)
@@ -110,7 +110,7 @@ describe.concurrent('downloadToFile', () => {
   })
 
   it('replaces a file if it is told to', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     await writeFile(folder.path, 'old')
     const { id } = await server.create(content)
@@ -120,7 +120,7 @@ describe.concurrent('downloadToFile', () => {
   })
 
   it('leaves what is there alone if there is no such file', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     await writeFile(folder.path, 'old')
     const done = downloadToFile(apiOf(server), 'file-none', folder.path, { overwrite: true })
@@ -130,7 +130,7 @@ describe.concurrent('downloadToFile', () => {
   })
 
   it('throws the reason of a signal, and goes on from there the next time', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     await using proxy = await startProxy(server.url)
     const { id } = await server.create(content)
@@ -157,7 +157,7 @@ describe.concurrent('downloadToFile', () => {
 
 describe.concurrent('a download that broke off', () => {
   it('goes on within the call, as often as new bytes come', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const haltAfter = (number: number) => (number < 5 ? 100_000 : undefined)
     await using proxy = await startProxy(server.url, { haltAfter })
@@ -244,7 +244,7 @@ describe.concurrent('a download that broke off', () => {
   })
 
   it('goes on after its process was killed', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const haltAfter = (number: number) => (number === 0 ? 200_000 : undefined)
     await using proxy = await startProxy(server.url, { haltAfter })
@@ -271,7 +271,7 @@ describe.concurrent('a download that broke off', () => {
 
 describe.concurrent('a draft', () => {
   it('that is whole gets its name', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     await writeFile(folder.in(draftOf('file.bin', etag)), content)
@@ -281,7 +281,7 @@ describe.concurrent('a draft', () => {
   })
 
   it('that is longer than the file is not used', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     await writeFile(folder.in(draftOf('file.bin', etag)), Buffer.concat([content, content]))
@@ -291,7 +291,7 @@ describe.concurrent('a draft', () => {
   })
 
   it('that is empty is not left behind', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     await writeFile(folder.in(draftOf('file.bin', '"old"')), '')
@@ -300,7 +300,7 @@ describe.concurrent('a draft', () => {
   })
 
   it('of another file whose name begins alike is left alone', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     const others = [
@@ -327,7 +327,7 @@ describe.concurrent('bytes that are not those of the ETag', () => {
   })
 
   it('are refused where the draft was damaged, and what was there stays', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using folder = await makeFolder()
     const { id } = await server.create(content)
     await writeFile(folder.path, 'old')

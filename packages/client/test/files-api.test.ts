@@ -53,8 +53,8 @@ beforeAll(async () => {
 afterAll(() => shared[Symbol.asyncDispose]())
 
 /** An organization of its own for a test, on the server that all share. */
-function makeTenant() {
-  return { ...shared.addTenant(), url: shared.url }
+async function makeTenant() {
+  return { ...(await shared.addTenant()), url: shared.url }
 }
 
 describe.concurrent('createFile', () => {
@@ -71,7 +71,7 @@ describe.concurrent('createFile', () => {
     ['a ReadableStream', () => new Blob([content]).stream(), undefined],
     ['an async iterable', pieces, undefined],
   ])('uploads %s, and tells how far it is', async ([, make, known]) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const told: [number, number | undefined][] = []
     const file = await api.createFile(make(), 'user_data', {
@@ -85,7 +85,7 @@ describe.concurrent('createFile', () => {
   })
 
   it('uploads a path, by its name', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using made = await makeFile('über "uns".txt')
     const api = apiOf(server)
     const told: unknown[] = []
@@ -98,7 +98,7 @@ describe.concurrent('createFile', () => {
   })
 
   it('uploads a stream of Node', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using made = await makeFile('stream.bin')
     const file = await apiOf(server).createFile(createReadStream(made.path), 'user_data')
     expect(file.bytes).toBe(content.length)
@@ -109,7 +109,7 @@ describe.concurrent('createFile', () => {
     ['no bytes', () => new Uint8Array()],
     ['a stream that ends at once', () => new Blob([]).stream()],
   ])('uploads %s', async ([, make]) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const file = await api.createFile(make(), 'user_data')
     expect(file.bytes).toBe(0)
@@ -119,7 +119,7 @@ describe.concurrent('createFile', () => {
   it.for(['plain.txt', 'say "hello".txt', 'naïve 日本語 🙂.txt', "it's 100%.txt", 'a;b=c.txt'])(
     'keeps the name %s',
     async (filename) => {
-      const server = makeTenant()
+      const server = await makeTenant()
       const api = apiOf(server)
       const byOption = await api.createFile(new Blob(['1']), 'user_data', { filename })
       const byFile = await api.createFile(new File(['2'], filename), 'user_data')
@@ -131,7 +131,7 @@ describe.concurrent('createFile', () => {
   )
 
   it('creates a file that expires', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const options = { expiresAfterSeconds: 7200 }
     const file = await apiOf(server).createFile(new Blob(['1']), 'user_data', options)
     expect(file.expires_at).toBe(file.created_at + 7200)
@@ -181,7 +181,7 @@ describe.concurrent('createFile', () => {
   })
 
   it('refuses a path whose file changes its size while it is read', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     await using made = await makeFile('growing.bin')
     const source = await fileFromPath(made.path)
     await writeFile(made.path, Buffer.concat([content, content]))
@@ -196,7 +196,7 @@ describe.concurrent('createFile', () => {
   })
 
   it('closes content that the server does not want to the end', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const closed = Promise.withResolvers<void>()
     async function* endless() {
       try {
@@ -232,7 +232,7 @@ describe.concurrent('checkFile', () => {
     ['bytes', () => new TextEncoder().encode(lines)],
     ['a ReadableStream', () => new Blob([lines]).stream()],
   ])('tells of %s what is known, and stores nothing', async ([, make]) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const told: number[] = []
     const check = await api.checkFile(make(), 'batch', {
@@ -252,12 +252,12 @@ describe.concurrent('checkFile', () => {
     })
     expect(told.at(-1)).toBe(lines.length)
     expect((await api.listFiles()).data).toEqual([])
-    expect(server.usedBytes()).toBe(0)
+    expect(await server.usedBytes()).toBe(0)
   })
 
   it('tells the first hundred faults, and how many there are', async () => {
     const text = requestLine('one') + requestLine(undefined).repeat(123)
-    const api = apiOf(makeTenant())
+    const api = apiOf(await makeTenant())
     const check = await api.checkFile(new File([text], 'batch.jsonl'), 'batch')
     expect(check).toMatchObject({ valid: false, num_lines: 124, details_total: 123 })
     expect(check.details).toHaveLength(100)
@@ -266,7 +266,7 @@ describe.concurrent('checkFile', () => {
   })
 
   it('throws where the purpose is none, and where the server knows no checks', async () => {
-    const api = apiOf(makeTenant())
+    const api = apiOf(await makeTenant())
     await expect(api.checkFile(new Blob(['1']), 'nonsense')).rejects.toThrow(BadRequestException)
     await using other = await startScript({ status: 404 }, { body: someFile })
     const check = () => other.api().checkFile(new Blob(['1']), 'batch')
@@ -281,7 +281,7 @@ describe.concurrent('checkFile', () => {
     async function* endless() {
       for (;;) yield new Uint8Array(64 * KiB)
     }
-    const checked = apiOf(makeTenant()).checkFile(endless(), 'user_data', {
+    const checked = apiOf(await makeTenant()).checkFile(endless(), 'user_data', {
       signal,
       onProgress(sent) {
         if (sent > MiB) controller.abort(reason)
@@ -294,7 +294,7 @@ describe.concurrent('checkFile', () => {
 describe.concurrent('content', () => {
   it('that is refused is told with its faults', async () => {
     const text = requestLine('one') + requestLine(undefined).repeat(123)
-    const api = apiOf(makeTenant())
+    const api = apiOf(await makeTenant())
     const error = await api.createFile(new File([text], 'batch.jsonl'), 'batch').catch((e) => e)
     expect(error).toBeInstanceOf(BadRequestException)
     expect(error.message).toBe(
@@ -307,7 +307,7 @@ describe.concurrent('content', () => {
 
   it('that is taken is told with what was found', async () => {
     const text = requestLine('one') + requestLine('two')
-    const api = apiOf(makeTenant())
+    const api = apiOf(await makeTenant())
     const file = await api.createFile(new File([text], 'batch.jsonl'), 'batch')
     const { sha256, mime_type, num_lines }: OpenAIFile = file
     expect({ sha256, mime_type, num_lines }).toEqual({
@@ -335,7 +335,7 @@ describe.concurrent('what is large', () => {
 
 describe.concurrent('downloadFile', () => {
   it('gives the text', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const text = 'naïve 日本語 🙂\r\n'.repeat(20_000)
     const { id } = await server.create(text)
     expect(await apiOf(server).downloadFile(id)).toBe(text)
@@ -349,7 +349,7 @@ describe.concurrent('openFile', () => {
     [{ start: 0, end: 1 }, '0', 0],
     [{ start: 8, end: 100 }, '89', 8],
   ] as const)('gives the range %o', async ([range, text, start]) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const { id } = await server.create('0123456789')
     const part = await apiOf(server).openFile(id, { range })
     expect(part).toMatchObject({ start, bytes: text.length, totalBytes: 10 })
@@ -357,7 +357,7 @@ describe.concurrent('openFile', () => {
   })
 
   it('gives the whole and its SHA-256 as ETag', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const { id } = await server.create(content)
     const file = await apiOf(server).openFile(id)
     const etag = `"${createHash('sha256').update(content).digest('hex')}"`
@@ -367,14 +367,14 @@ describe.concurrent('openFile', () => {
   })
 
   it('gives a stream', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const { id } = await server.create(content)
     const stream = (await apiOf(server).openFile(id)).stream()
     expect(Buffer.from(await new Response(stream).arrayBuffer())).toEqual(content)
   })
 
   it('gives the whole of another content than the range was of', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const { id } = await server.create('0123456789')
     const options = { range: { start: 2 }, ifRange: '"another"' }
     const file = await apiOf(server).openFile(id, options)
@@ -383,7 +383,7 @@ describe.concurrent('openFile', () => {
   })
 
   it('throws where the range lies behind the end', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const { id } = await server.create('0123456789')
     const opened = apiOf(server).openFile(id, { range: { start: 10 } })
     await expect(opened).rejects.toMatchObject({ status: 416 })
@@ -452,7 +452,7 @@ describe.concurrent('iterateFiles', () => {
   }
 
   it.for([1, 2, 3, 7, 100])('gives all files, %i on a page', async (limit) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const ids = await createMany(api, 7)
     const idsOf = (order: 'asc' | 'desc') =>
@@ -462,7 +462,7 @@ describe.concurrent('iterateFiles', () => {
   })
 
   it('gives what a purpose and a beginning leave', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const ids = await createMany(api, 6)
     const options = { limit: 1, order: 'asc', purpose: 'user_data', after: ids[0] } as const
@@ -471,12 +471,12 @@ describe.concurrent('iterateFiles', () => {
   })
 
   it('gives nothing where no file is', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     expect(await Array.fromAsync(apiOf(server).iterateFiles())).toEqual([])
   })
 
   it.for([1, 3])('gives all files while each is deleted, %i on a page', async (limit) => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const api = apiOf(server)
     const ids = await createMany(api, 7)
     const seen: string[] = []
@@ -503,7 +503,7 @@ describe.concurrent('iterateFiles', () => {
 
 describe.concurrent('what the server refuses', () => {
   it('is told by status, param, code and request id', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const error = await apiOf(server)
       .retrieveFile('file-none')
       .catch((e) => e)
@@ -522,14 +522,14 @@ describe.concurrent('what the server refuses', () => {
   })
 
   it('is a BadRequestException for a wrong parameter', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const listed = apiOf(server).listFiles({ purpose: 'none' })
     await expect(listed).rejects.toThrow(BadRequestException)
     await expect(listed).rejects.toMatchObject({ status: 400, param: 'purpose' })
   })
 
   it('is an UnauthorizedException for a wrong key, and for none', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     for (const accessToken of ['sk-wrong', undefined]) {
       const listed = apiOf(server, { accessToken }).listFiles()
       await expect(listed).rejects.toThrow(UnauthorizedException)
@@ -556,7 +556,7 @@ describe.concurrent('what the server refuses', () => {
   it("is another tenant's file like one that is not there", async () => {
     await using server = await startServer()
     const { id } = await server.create()
-    const other = apiOf({ ...server.addTenant(), url: server.url })
+    const other = apiOf({ ...(await server.addTenant()), url: server.url })
     for (const ask of [other.retrieveFile(id), other.downloadFile(id), other.deleteFile(id)]) {
       await expect(ask).rejects.toThrow(NotFoundException)
     }
@@ -627,7 +627,7 @@ describe.concurrent('an AbortSignal', () => {
   })
 
   it('ends an upload whose content does not come', async () => {
-    const server = makeTenant()
+    const server = await makeTenant()
     const controller = new AbortController()
     async function* stalled() {
       yield new Uint8Array(10)

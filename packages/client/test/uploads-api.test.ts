@@ -39,8 +39,8 @@ beforeAll(async () => {
 afterAll(() => shared[Symbol.asyncDispose]())
 
 /** The APIs of a tenant of its own, whose requests a test may hold up. */
-function makeTenant(through: typeof fetch = send, maxRetries = 0) {
-  const { apiKey, project_id } = shared.addTenant()
+async function makeTenant(through: typeof fetch = send, maxRetries = 0) {
+  const { apiKey, project_id } = await shared.addTenant()
   const host = `${shared.url}/v1`
   const client = new ApiClient(
     new Configuration({ host, accessToken: apiKey, maxRetries, fetch: through }),
@@ -75,7 +75,7 @@ async function makeFile() {
 
 describe('UploadsApi', () => {
   it('creates an Upload, adds its parts in any order, tells what came and completes it', async () => {
-    const { uploads, files } = makeTenant()
+    const { uploads, files } = await makeTenant()
     const upload = await uploads.createUpload({
       ...{ filename: 'a.txt', purpose: 'user_data', bytes: 6, mimeType: 'text/plain' },
       expiresAfterSeconds: 3600,
@@ -99,14 +99,14 @@ describe('UploadsApi', () => {
   })
 
   it('cancels an Upload', async () => {
-    const { uploads } = makeTenant()
+    const { uploads } = await makeTenant()
     const { id } = await uploads.createUpload({ filename: 'a', purpose: 'user_data', bytes: 6 })
     expect(await uploads.cancelUpload(id)).toMatchObject({ id, status: 'cancelled' })
     await expect(uploads.addUploadPart(id, Buffer.from('abc'))).rejects.toThrow(BadRequestException)
   })
 
   it('throws what the server refuses', async () => {
-    const { uploads } = makeTenant()
+    const { uploads } = await makeTenant()
     const { id } = await uploads.createUpload({ filename: 'a', purpose: 'user_data', bytes: 6 })
     const sha256 = '0'.repeat(64)
     const damaged = uploads.addUploadPart(id, Buffer.from('abc'), { sha256 })
@@ -125,7 +125,7 @@ describe('uploadLargeFile', () => {
   ])('sends %s in parts, and tells how far it is', async (_, open) => {
     await using file = await makeFile()
     const { parts, through } = counting()
-    const { uploads, files } = makeTenant(through)
+    const { uploads, files } = await makeTenant(through)
     const seen: number[] = []
     const stored = await uploadLargeFile(uploads, await open(file.path), 'user_data', {
       ...{ filename: 'whole.bin', partBytes, parallel: 3 },
@@ -143,13 +143,13 @@ describe('uploadLargeFile', () => {
   })
 
   it('sends content without a byte', async () => {
-    const { uploads, files } = makeTenant()
+    const { uploads, files } = await makeTenant()
     const stored = await uploadLargeFile(uploads, new Uint8Array(), 'user_data')
     expect(await contentOf(files, stored)).toEqual(Buffer.alloc(0))
   })
 
   it('refuses content that cannot be read in parts', async () => {
-    const { uploads } = makeTenant()
+    const { uploads } = await makeTenant()
     const stream = Readable.toWeb(Readable.from([content])) as ReadableStream<Uint8Array>
     await expect(uploadLargeFile(uploads, stream, 'user_data')).rejects.toThrow(TypeError)
   })
@@ -157,7 +157,7 @@ describe('uploadLargeFile', () => {
   it.each([{ partBytes: 0 }, { partBytes: 1.5 }, { parallel: 0 }, { parallel: Number.NaN }])(
     'refuses %j',
     async (options) => {
-      const { uploads } = makeTenant()
+      const { uploads } = await makeTenant()
       const refused = uploadLargeFile(uploads, content, 'user_data', options)
       await expect(refused).rejects.toThrow(/must be a whole number from 1 on/)
     },
@@ -176,7 +176,7 @@ describe('uploadLargeFile', () => {
         underWay -= 1
       }
     }
-    const { uploads } = makeTenant(through)
+    const { uploads } = await makeTenant(through)
     await uploadLargeFile(uploads, content, 'user_data', { partBytes, parallel: 3 })
     expect(most).toBe(3)
   })
@@ -188,7 +188,7 @@ describe('uploadLargeFile', () => {
       parts += 1
       return parts === 4 ? Promise.reject(new TypeError('The line is cut.')) : send(input, init)
     }
-    const { uploads, files } = makeTenant(through, 1)
+    const { uploads, files } = await makeTenant(through, 1)
     const stored = await uploadLargeFile(uploads, content, 'user_data', { partBytes })
     expect(parts).toBe(11)
     expect((await contentOf(files, stored)).equals(content)).toBe(true)
@@ -217,20 +217,23 @@ describe('uploadLargeFile', () => {
     }
   }
 
-  function statusesOf({ project_id }: ReturnType<typeof makeTenant>): string[] {
+  async function statusesOf({
+    project_id,
+  }: Awaited<ReturnType<typeof makeTenant>>): Promise<string[]> {
     const sql = 'select status from uploads where project_id = ?'
-    return shared.query<{ status: string }>(sql, project_id).map(({ status }) => status)
+    const rows = await shared.query<{ status: string }>(sql, project_id)
+    return rows.map(({ status }) => status)
   }
 
   it('cancels the Upload when it fails and nobody could go on', async () => {
-    const tenant = makeTenant(failingAfter(3))
+    const tenant = await makeTenant(failingAfter(3))
     const failed = uploadLargeFile(tenant.uploads, content, 'user_data', { partBytes })
     await expect(failed).rejects.toThrow(ServiceException)
-    expect(statusesOf(tenant)).toEqual(['cancelled'])
+    expect(await statusesOf(tenant)).toEqual(['cancelled'])
   })
 
   it('ends with the reason of its signal, and cancels the Upload', async () => {
-    const tenant = makeTenant()
+    const tenant = await makeTenant()
     const controller = new AbortController()
     const reason = new Error('Enough.')
     const ended = uploadLargeFile(tenant.uploads, content, 'user_data', {
@@ -238,11 +241,14 @@ describe('uploadLargeFile', () => {
       onProgress: () => controller.abort(reason),
     })
     await expect(ended).rejects.toBe(reason)
-    expect(statusesOf(tenant)).toEqual(['cancelled'])
+    expect(await statusesOf(tenant)).toEqual(['cancelled'])
   })
 
   /** Fails after so many parts; gives what was to be kept. */
-  async function breakOff(tenant: ReturnType<typeof makeTenant>, options: LargeUploadOptions = {}) {
+  async function breakOff(
+    tenant: Awaited<ReturnType<typeof makeTenant>>,
+    options: LargeUploadOptions = {},
+  ) {
     const states: LargeUploadState[] = []
     const failed = uploadLargeFile(tenant.uploads, content, 'user_data', {
       ...{ partBytes, parallel: 1, ...options },
@@ -255,17 +261,17 @@ describe('uploadLargeFile', () => {
   }
 
   /** Another client of the same tenant. */
-  function again({ host, apiKey }: ReturnType<typeof makeTenant>, through: typeof fetch) {
+  function again({ host, apiKey }: Awaited<ReturnType<typeof makeTenant>>, through: typeof fetch) {
     const configuration = { host, accessToken: apiKey, maxRetries: 0, fetch: through }
     const client = new ApiClient(new Configuration(configuration))
     return { uploads: new UploadsApi(client), files: new FilesApi(client) }
   }
 
   it('goes on with what is missing, and tells of all', async () => {
-    const broken = makeTenant(failingAfter(6))
+    const broken = await makeTenant(failingAfter(6))
     const resume = await breakOff(broken)
     expect(resume.parts.filter((part) => part !== null)).toHaveLength(6)
-    expect(statusesOf(broken)).toEqual(['pending'])
+    expect(await statusesOf(broken)).toEqual(['pending'])
     const { parts, through } = counting()
     const { uploads, files } = again(broken, through)
     const seen: number[] = []
@@ -286,7 +292,7 @@ describe('uploadLargeFile', () => {
       stored = file
       return new Response('{}', { status: 500 })
     }
-    const broken = makeTenant(through)
+    const broken = await makeTenant(through)
     const resume = await breakOff(broken)
     const { parts, through: next } = counting()
     const { uploads } = again(broken, next)
@@ -299,14 +305,14 @@ describe('uploadLargeFile', () => {
       const response = await send(input, init)
       return String(input).endsWith('/complete') ? new Response('{}', { status: 500 }) : response
     }
-    const broken = makeTenant(through)
+    const broken = await makeTenant(through)
     const resume = await breakOff(broken)
     const changed = Buffer.from(content)
     changed.writeUInt8((changed.at(-1) ?? 0) ^ 1, changed.length - 1)
     const { uploads, files } = again(broken, send)
     const stored = await uploadLargeFile(uploads, changed, 'user_data', { resume, partBytes })
     expect((await contentOf(files, stored)).equals(changed)).toBe(true)
-    expect(statusesOf(broken)).toEqual(['completed', 'completed'])
+    expect(await statusesOf(broken)).toEqual(['completed', 'completed'])
   })
 
   it('begins anew where the Upload was completed, and not all is known of its parts', async () => {
@@ -314,7 +320,7 @@ describe('uploadLargeFile', () => {
       const response = await send(input, init)
       return String(input).endsWith('/complete') ? new Response('{}', { status: 500 }) : response
     }
-    const broken = makeTenant(through)
+    const broken = await makeTenant(through)
     const { parts: known, ...rest } = await breakOff(broken)
     const resume = { ...rest, parts: [...known.slice(0, -1), null] }
     const { parts, through: next } = counting()
@@ -333,7 +339,7 @@ describe('uploadLargeFile', () => {
       },
     ],
   ])('begins anew where the Upload %s', async (_, change) => {
-    const broken = makeTenant(failingAfter(6))
+    const broken = await makeTenant(failingAfter(6))
     const resume = change(await breakOff(broken))
     const { parts, through } = counting()
     const { uploads, files } = again(broken, through)
@@ -343,7 +349,7 @@ describe('uploadLargeFile', () => {
   })
 
   it('begins anew with content that is not as it was, and gives the other up', async () => {
-    const broken = makeTenant(failingAfter(6))
+    const broken = await makeTenant(failingAfter(6))
     const resume = await breakOff(broken)
     const changed = Buffer.from(content)
     changed.writeUInt8((changed[2 * partBytes] ?? 0) ^ 1, 2 * partBytes)
@@ -352,11 +358,11 @@ describe('uploadLargeFile', () => {
     const stored = await uploadLargeFile(uploads, changed, 'user_data', { resume, partBytes })
     expect(parts).toHaveLength(10)
     expect((await contentOf(files, stored)).equals(changed)).toBe(true)
-    expect(statusesOf(broken).toSorted()).toEqual(['cancelled', 'completed'])
+    expect((await statusesOf(broken)).toSorted()).toEqual(['cancelled', 'completed'])
   })
 
   it('does not send again what came and was not answered', async () => {
-    const broken = makeTenant(silentAfter(3))
+    const broken = await makeTenant(silentAfter(3))
     const resume = await breakOff(broken)
     expect(resume.parts.filter((part) => part !== null)).toHaveLength(3)
     const { parts, through: next } = counting()
@@ -372,7 +378,7 @@ describe('uploadLargeFile', () => {
   })
 
   it('begins anew where what came unanswered is not what the content has now', async () => {
-    const broken = makeTenant(silentAfter(3))
+    const broken = await makeTenant(silentAfter(3))
     const resume = await breakOff(broken)
     const changed = Buffer.from(content)
     changed.writeUInt8((changed[3 * partBytes] ?? 0) ^ 1, 3 * partBytes)
@@ -384,7 +390,7 @@ describe('uploadLargeFile', () => {
   })
 
   it.each([404, 405, 501])('begins anew where %i is all that is known of it', async (status) => {
-    const broken = makeTenant(failingAfter(6))
+    const broken = await makeTenant(failingAfter(6))
     const resume = await breakOff(broken)
     const { parts, through } = counting()
     const { uploads } = again(broken, (input, init) =>
@@ -397,7 +403,7 @@ describe('uploadLargeFile', () => {
   })
 
   it('tells what has arrived in order, and one call at a time', async () => {
-    const { uploads } = makeTenant()
+    const { uploads } = await makeTenant()
     const counts: number[] = []
     let isTold = true
     await uploadLargeFile(uploads, content, 'user_data', {
@@ -417,7 +423,7 @@ describe('uploadLargeFile', () => {
   })
 
   it('refuses to go on with content of another size', async () => {
-    const broken = makeTenant(failingAfter(6))
+    const broken = await makeTenant(failingAfter(6))
     const resume = await breakOff(broken)
     const other = uploadLargeFile(broken.uploads, content.subarray(1), 'user_data', { resume })
     await expect(other).rejects.toThrow(/has 921600 bytes, and had 921601/)
@@ -425,7 +431,7 @@ describe('uploadLargeFile', () => {
 
   it('goes on after its process was killed', async () => {
     await using file = await makeFile()
-    const tenant = makeTenant()
+    const tenant = await makeTenant()
     const program = join(import.meta.dirname, 'large-upload-program.ts')
     const args = [tenant.host, tenant.apiKey, file.path, String(partBytes)]
     const { child } = startNode(program, args)

@@ -71,7 +71,7 @@ describe('the check of a file that is right', () => {
   ]
 
   it.each(cases)('tells what it is: $file.purpose $file.filename', async ({ file, found }) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { purpose, filename, content } = file
     for (const way of ways) {
       expect(await checkOf(server, client, file, way)).toEqual({
@@ -98,7 +98,7 @@ describe('the check of a file that is wrong', () => {
   ]
 
   it.each(cases)('has the faults of its upload: $purpose $filename', async (file) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const refused = await readRefused(await send(client, file))
     for (const way of ways) {
       const check = await checkOf(server, client, file, way)
@@ -114,7 +114,7 @@ describe('the check of a file that is wrong', () => {
   it('has none of its lines where its name is wrong', async () => {
     const file = { purpose: 'batch', filename: 'a.txt', content: `${batchLine()}\n[]\n` }
     for (const way of ways) {
-      const check = await checkOf(server, server.addTenant(), file, way)
+      const check = await checkOf(server, await server.addTenant(), file, way)
       expect(check.details.map(({ code, line }) => [code, line])).toEqual([
         ['invalid_extension', null],
       ])
@@ -127,7 +127,7 @@ describe('the check of a file that is wrong', () => {
       .map((model, index) => `${request(`${index}`, model, 'x')}\n`)
       .join('')
     const file = { purpose: 'batch', filename: 'a.jsonl', content }
-    const response = await send(server.addTenant(), file, ways[0], '/v1/files/check')
+    const response = await send(await server.addTenant(), file, ways[0], '/v1/files/check')
     const { models, details } = JSON.parse(await response.text())
     expect(Object.entries(models).sort()).toEqual(
       [
@@ -143,22 +143,22 @@ describe('the check of a file that is wrong', () => {
 
 describe('a check', () => {
   it('takes nothing of the quota, however often it is asked for', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const half = { purpose: 'user_data', filename: 'a.bin', content: Buffer.alloc(4 * MiB) }
     for (let round = 0; round < 3; round += 1) {
       expect(await checkOf(server, client, half)).toMatchObject({ valid: true, bytes: 4 * MiB })
     }
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 
   it('is nothing that other tenants or its own see', async () => {
-    const [client, other] = [server.addTenant(), server.addTenant()]
+    const [client, other] = [await server.addTenant(), await server.addTenant()]
     const file = { purpose: 'evals', filename: 'a.jsonl', content: `${evalLine}\n` }
     const { id } = await other.createFor('evals')
     await checkOf(server, client, file)
     expect((await other.list()).data.map((one) => one.id)).toEqual([id])
     expect((await client.list()).data).toEqual([])
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 
   it('is held against the full rules where there are none for uploads', async () => {
@@ -204,7 +204,7 @@ describe('a check', () => {
   ]
 
   it.each(wrong)('of a form %s is refused as its upload is', async (_, parts, message) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const before = await server.stored()
     for (const path of ['/v1/files', '/v1/files/check']) {
       const response = await client.fetch(path, {
@@ -221,7 +221,7 @@ describe('a check', () => {
     const content = Buffer.alloc(4 * MiB + 1)
     const file = { purpose: 'user_data', filename: 'a.bin', content }
     for (const way of ways) {
-      const response = await send(server.addTenant(), file, way, '/v1/files/check')
+      const response = await send(await server.addTenant(), file, way, '/v1/files/check')
       expect(await readRefusal(response)).toEqual(
         refusal(413, 'File is too large. A file may have at most 4194304 bytes (4 MiB).'),
       )
@@ -285,7 +285,7 @@ describe('the facts of a file', () => {
   }
 
   it('are the same when it is created, retrieved and listed', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const [purpose, { filename, content }] of Object.entries(validFiles)) {
       const { sha256, bytes } = await all(client, { purpose, filename, content })
       expect([sha256, bytes]).toEqual([sha256Of(content), content.length])
@@ -298,7 +298,7 @@ describe('the facts of a file', () => {
 
   it('stand behind those of the vendor', async () => {
     const { filename, content } = validFiles.batch
-    const response = await send(server.addTenant(), { purpose: 'batch', filename, content })
+    const response = await send(await server.addTenant(), { purpose: 'batch', filename, content })
     expect(Object.keys(JSON.parse(await response.text()))).toEqual([
       ...['object', 'id', 'purpose', 'filename', 'bytes', 'created_at', 'expires_at', 'status'],
       ...['status_details', 'sha256', 'mime_type', 'num_lines'],
@@ -306,7 +306,7 @@ describe('the facts of a file', () => {
   })
 
   it('are those that the check tells', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const content = `${evalLine}\n`.repeat(7)
     const file = { purpose: 'evals', filename: 'a.jsonl', content }
     const { sha256, mime_type, num_lines } = await all(client, file)

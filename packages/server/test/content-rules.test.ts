@@ -193,13 +193,13 @@ const badLines: readonly BadLines[] = [
 
 describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, faults }) => {
   it('are refused in the words of the vendor', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const refused = await refusedOf(server, client, linesFile(purpose, bad[0] ?? ''))
     expect(refused).toMatchObject({ message, param: faults[0]?.[1].param, details_total: 1 })
   })
 
   it('are taken where they are right', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const file = linesFile(purpose, good(0), good(1), good(2))
     for (const way of ways) {
       const created = File.parse(await (await send(client, file, way)).json())
@@ -213,7 +213,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
     ['16 KiB of them', 200],
     ['several MiB of them', 45_000],
   ])('are told with their faults, be there %s right ones before', async (_, count) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const before = Array.from({ length: count }, (_line, number) => good(number))
     const file = linesFile(purpose, ...before, ...bad, good(count))
     const starts: number[] = []
@@ -238,7 +238,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it('are told a hundred faults at most, and how many there are', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const count of [100, 101, 30_000]) {
       const file = linesFile(purpose, ...Array.from({ length: count }, () => '[]'))
       const refused = await refusedOf(server, client, file)
@@ -253,7 +253,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it('may begin with a byte order mark, end in CRLF, or not end at all', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [first, second] = [good(0), good(1)]
     for (const content of [
       `\ufeff${first}\n${second}\n`,
@@ -268,7 +268,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it('have the same offsets behind a byte order mark and CRLF', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const content = `\ufeff${good(0)}\r\n{}[]\r\n`
     const file = { purpose, filename: 'a.jsonl', content }
     const { details } = await refusedOf(server, client, file)
@@ -277,7 +277,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it.each(['', '\n', '\r\n \n', '\ufeff'])('are at least one: %j', async (content) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const way of ways) {
       const refused = await refusedOf(
         server,
@@ -296,7 +296,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it('need no name in the open profile, and are read the same without one', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const content = `${good(0)}\n[]\n`
     for (const way of ways) {
       const { details } = await refusedOf(
@@ -312,7 +312,7 @@ describe.each(badLines)('lines for $purpose', ({ purpose, good, bad, message, fa
   })
 
   it('of 16 MiB are read, and longer ones refused', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const most = 16 * MiB
     const long = (length: number) => {
       const line = good(0)
@@ -339,7 +339,7 @@ describe('a name', () => {
   const file = { purpose: 'batch', filename: 'a.txt', content: `${batchLine()}\n` }
 
   it('that does not do is a fault among those of the content', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const way of ways) {
       const refused = await refusedOf(server, client, file, way)
       expect(refused).toEqual({
@@ -432,7 +432,7 @@ describe('the level off', () => {
 describe('the level strict', () => {
   it('asks for a shape of training lines that is known', async () => {
     const file = linesFile('fine-tune', trainingLine, '{"text":"a"}')
-    expect((await send(server.addTenant(), file)).status).toBe(200)
+    expect((await send(await server.addTenant(), file)).status).toBe(200)
     await using level = await startWith({ COFFER_CONTENT_RULES: 'strict' })
     for (const way of ways) {
       expect((await refusedOf(level, level, file, way)).details).toEqual([
@@ -471,7 +471,7 @@ describe('a batch', async () => {
 
   it('has as many bytes as may be, and no more', async () => {
     for (const way of ways) {
-      const client = small.addTenant()
+      const client = await small.addTenant()
       expect((await send(client, linesFile('batch', long(100_000)), way)).status).toBe(200)
       const refused = await refusedOf(small, client, linesFile('batch', long(100_001)), way)
       expect(refused).toEqual(tooLarge)
@@ -502,7 +502,7 @@ describe('a batch', async () => {
   it('has as many requests as may be, and no more', async () => {
     const lines = ['a', 'b', 'c', 'd', 'e'].map((id) => batchLine(id))
     for (const way of ways) {
-      const client = small.addTenant()
+      const client = await small.addTenant()
       expect((await send(client, linesFile('batch', ...lines.slice(0, 3)), way)).status).toBe(200)
       const refused = await refusedOf(small, client, linesFile('batch', ...lines), way)
       expect(refused.details).toEqual([
@@ -517,7 +517,7 @@ describe('a batch', async () => {
 
 describe('uploads at the same time', () => {
   it('are told apart', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const files = Array.from({ length: 12 }, (_, number) => {
       const purpose = ['fine-tune', 'batch', 'evals'][number % 3] ?? ''
       const good = { 'fine-tune': () => trainingLine, evals: () => evalLine, batch: batchLine }
@@ -533,7 +533,7 @@ describe('uploads at the same time', () => {
     expect(told.map(({ details }) => details.map(({ line }) => line))).toEqual(
       files.map((_, number) => [1000 * (number + 1) + 1]),
     )
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 })
 
@@ -573,7 +573,7 @@ describe('nasty lines', () => {
   it.each(corpus)(
     '%s do no harm',
     async (_, content, code) => {
-      const client = server.addTenant()
+      const client = await server.addTenant()
       let peak = 0
       const before = process.memoryUsage.rss()
       const watch = setInterval(() => {
@@ -597,7 +597,7 @@ describe('nasty lines', () => {
   )
 
   it('that are no UTF-8 are found wherever the network cuts them', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const [bytes, status] of [
       [Buffer.from('漢'), 200],
       [Buffer.from('漢').subarray(0, 2), 400],

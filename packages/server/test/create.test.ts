@@ -61,7 +61,7 @@ async function contentOf(client: Client, id: string): Promise<string> {
 
 describe('the answer to POST /v1/files', () => {
   it("is the file, with the vendor's keys in the vendor's order", async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const response = await client.upload('content', { purpose: 'assistants' }, 'notes.txt')
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8')
@@ -78,22 +78,22 @@ describe('the answer to POST /v1/files', () => {
   })
 
   it('is what GET answers afterwards', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const file = await client.create()
     const response = await client.fetch(`/v1/files/${file.id}`)
     expect(await response.json()).toEqual(file)
   })
 
   it('comes when the bytes are in place and counted', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id, bytes } = await client.create('ten bytes!')
     expect(bytes).toBe(10)
-    expect(client.usedBytes()).toBe(10)
+    expect(await client.usedBytes()).toBe(10)
     expect(await contentOf(client, id)).toBe('ten bytes!')
   })
 
   it('gives every file an id of its own, for the same content too', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const files = await Promise.all(Array.from({ length: 8 }, () => client.create('same')))
     expect(new Set(files.map((file) => file.id)).size).toBe(8)
   })
@@ -101,7 +101,7 @@ describe('the answer to POST /v1/files', () => {
 
 describe('the form', () => {
   it('is read with its fields in any order', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const parts = [
       filePart(`${batchLine()}\n`, '; filename="a.jsonl"'),
       fieldPart('purpose', 'batch'),
@@ -120,7 +120,7 @@ describe('the form', () => {
   })
 
   it('gives the same file however the network cuts it', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const content = 'a\r\n--cut-her\r\n--cut-heree\r\n\r\n--cut-here-\r'.repeat(20)
     const body = formBody('cut-here', [filePart(content), fieldPart('purpose', 'user_data')])
     const sizes = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 10 })
@@ -139,21 +139,22 @@ describe('the form', () => {
     ['that ends like the boundary begins', 'a\r\n--cut-her'],
     ['of nothing but line ends', '\r\n\r\n\r\n'],
   ])('keeps content %s', async (_, content) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const response = await postParts(client, filePart(content), fieldPart('purpose', 'user_data'))
     const { id } = await fileOf(response)
     expect(await contentOf(client, id)).toBe(content)
   })
 
   it('may hold a file without any bytes', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id, bytes } = await client.create('')
     expect(bytes).toBe(0)
     expect(await contentOf(client, id)).toBe('')
   })
 
   it('may hold a file of just the most bytes', async () => {
-    const { bytes } = await server.addTenant().create(new Uint8Array(MiB))
+    const client = await server.addTenant()
+    const { bytes } = await client.create(new Uint8Array(MiB))
     expect(bytes).toBe(MiB)
   })
 })
@@ -278,7 +279,7 @@ describe.each(clients)('the form of $title', ({ boundary, parts, epilogue, file 
   ]
 
   it.each(framings)('is stored when sent with $framing', async ({ sizes }) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const contentType = `multipart/form-data; boundary=${boundary}`
     const response = await post(client, {
       body,
@@ -311,7 +312,7 @@ describe('the name of a file', () => {
     ['that is only a folder', '; filename=".."', 'file'],
     ['of the most bytes', `; filename="${'é'.repeat(512)}"`, 'é'.repeat(512)],
   ])('is kept %s', async (_, disposition, filename) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const part = filePart('content', disposition)
     const response = await postParts(client, part, fieldPart('purpose', 'user_data'))
     expect(await response.json()).toMatchObject({ filename })
@@ -322,7 +323,7 @@ describe('the name of a file', () => {
     ['a NUL', "; filename*=UTF-8''a%00b", 'it contains a control character.'],
     ['a byte too many', `; filename="${'é'.repeat(512)}x"`, 'it exceeds 1024 bytes.'],
   ])('is refused with %s', async (_, disposition, why) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const send = () =>
       postParts(client, filePart('content', disposition), fieldPart('purpose', 'user_data'))
     expect(await refusalOf(client, send)).toEqual(
@@ -335,14 +336,15 @@ describe('the purpose', () => {
   const known = "['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals']"
 
   it.each(UploadPurpose.options)('may be %s', async (purpose) => {
-    const file = await server.addTenant().createFor(purpose)
+    const client = await server.addTenant()
+    const file = await client.createFor(purpose)
     expect(file.purpose).toBe(purpose)
   })
 
   it.each(['assistants_output', 'batch_output', 'fine-tune-results', 'Batch', 'toString', ''])(
     "may not be '%s'",
     async (purpose) => {
-      const client = server.addTenant()
+      const client = await server.addTenant()
       const send = () => client.upload('{}\n', { purpose }, 'a.jsonl')
       const message = `'${purpose}' is not one of ${known} - 'purpose'`
       expect(await refusalOf(client, send)).toEqual(refusal(400, message, { param: 'purpose' }))
@@ -350,7 +352,7 @@ describe('the purpose', () => {
   )
 
   it('is checked after the file, too', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const send = () => postParts(client, filePart(), fieldPart('purpose', 'nonsense'))
     const message = `'nonsense' is not one of ${known} - 'purpose'`
     expect(await refusalOf(client, send)).toEqual(refusal(400, message, { param: 'purpose' }))
@@ -365,7 +367,7 @@ describe('the name that a purpose asks for', () => {
   ] as const
 
   it.each(cases)('of $purpose ends in .jsonl', async ({ purpose, api }) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const message = `Invalid file format for ${api}. Must be .jsonl`
     const { content } = validFiles[purpose]
     for (const name of ['data.json', 'data.jsonl.gz', 'data.jsonl ']) {
@@ -378,7 +380,7 @@ describe('the name that a purpose asks for', () => {
   })
 
   it.each(cases)('of $purpose is checked after the file, too', async ({ purpose, api }) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const part = filePart(validFiles[purpose].content, '; filename="data.txt"')
     const send = () => postParts(client, part, fieldPart('purpose', purpose))
     const message = `Invalid file format for ${api}. Must be .jsonl`
@@ -387,7 +389,8 @@ describe('the name that a purpose asks for', () => {
 
   it.each(cases)('of $purpose may have no extension in the open profile', async ({ purpose }) => {
     const { content } = validFiles[purpose]
-    const file = await server.addTenant().create(content, { purpose }, 'data')
+    const client = await server.addTenant()
+    const file = await client.create(content, { purpose }, 'data')
     expect(file.filename).toBe('data')
   })
 
@@ -406,21 +409,24 @@ describe('expiry', () => {
   const anchor = { 'expires_after[anchor]': 'created_at' }
 
   it('comes after thirty days for a batch', async () => {
-    const file = await server.addTenant().createFor('batch')
+    const client = await server.addTenant()
+    const file = await client.createFor('batch')
     expect(file.expires_at).toBe(now + 30 * 24 * 3600)
   })
 
   it.each(['assistants', 'fine-tune', 'vision', 'user_data', 'evals'] as const)(
     'never comes for %s unless asked for',
     async (purpose) => {
-      const file = await server.addTenant().createFor(purpose)
+      const client = await server.addTenant()
+      const file = await client.createFor(purpose)
       expect(file.expires_at).toBeNull()
     },
   )
 
   it.each(['3600', '86400', '2592000'])('comes after %s seconds on demand', async (seconds) => {
     const fields = { ...anchor, 'expires_after[seconds]': seconds }
-    const file = await server.addTenant().createFor('batch', fields)
+    const client = await server.addTenant()
+    const file = await client.createFor('batch', fields)
     expect(file.expires_at).toBe(now + Number(seconds))
   })
 
@@ -429,7 +435,8 @@ describe('expiry', () => {
     ['a text', '{"anchor":"created_at","seconds":"7200"}'],
   ])('may be JSON with %s', async (_, json) => {
     const fields = { purpose: 'user_data', expires_after: json }
-    const file = await server.addTenant().create('content', fields)
+    const client = await server.addTenant()
+    const file = await client.create('content', fields)
     expect(file.expires_at).toBe(now + 7200)
   })
 
@@ -440,7 +447,7 @@ describe('expiry', () => {
     ['-1', 'below minimum value. Expected a value >= 3600, but got -1', 'below_min'],
     ['2592001', 'above maximum value. Expected a value <= 2592000, but got 2592001', 'above_max'],
   ])('is not %s seconds away', async (seconds, fault, code) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const fields = { purpose: 'user_data', ...anchor, 'expires_after[seconds]': seconds }
     expect(await refusalOf(client, () => client.upload('content', fields))).toEqual(
       refusal(400, `Invalid '${param}': integer ${fault} instead.`, {
@@ -453,7 +460,7 @@ describe('expiry', () => {
   it.each(['soon', '3600.5', '1e4', '0x1000', '', ' 3600'])(
     "is not '%s' seconds away",
     async (seconds) => {
-      const client = server.addTenant()
+      const client = await server.addTenant()
       const fields = { purpose: 'user_data', ...anchor, 'expires_after[seconds]': seconds }
       expect(await refusalOf(client, () => client.upload('content', fields))).toEqual(
         refusal(
@@ -466,7 +473,7 @@ describe('expiry', () => {
   )
 
   it('counts from the creation only', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const fields = { purpose: 'user_data', 'expires_after[seconds]': '3600' }
     const send = () =>
       client.upload('content', { ...fields, 'expires_after[anchor]': 'last_active_at' })
@@ -482,7 +489,7 @@ describe('expiry', () => {
     ['anchor', 'expires_after[seconds]', '3600'],
     ['seconds', 'expires_after[anchor]', 'created_at'],
   ])('needs its %s', async (missing, name, value) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const send = () => client.upload('content', { purpose: 'user_data', [name]: value })
     expect(await refusalOf(client, send)).toEqual(
       refusal(400, `'expires_after[${missing}]' is a required property`),
@@ -492,7 +499,7 @@ describe('expiry', () => {
   it.each(['soon', '3600', 'null', '{"anchor":"created_at"}', '{"anchor":1,"seconds":3600}'])(
     'is not written as %s',
     async (json) => {
-      const client = server.addTenant()
+      const client = await server.addTenant()
       const fields = { purpose: 'user_data', expires_after: json }
       expect(await refusalOf(client, () => client.upload('content', fields))).toEqual(
         refusal(
@@ -556,7 +563,7 @@ describe('a form that is refused', () => {
   ]
 
   it.each(forms)('%s leaves nothing', async (_, parts, message) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const send = () => postParts(client, ...parts)
     expect(await refusalOf(client, send)).toEqual(refusal(400, message))
   })
@@ -567,7 +574,7 @@ describe('a form that is refused', () => {
     ['before the last boundary', 'content'],
     ['within the last boundary', 'content\r\n--cut-here-'],
   ])('as it ends %s leaves nothing', async (_, last) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const whole = formBody('cut-here', [purpose, filePart()])
     const body = whole.subarray(0, whole.lastIndexOf(last) + last.length)
     expect(await refusalOf(client, () => post(client, { body }))).toEqual(
@@ -576,7 +583,7 @@ describe('a form that is refused', () => {
   })
 
   it('as its file is one byte too large leaves nothing', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const send = () => client.upload(new Uint8Array(MiB + 1), { purpose: 'user_data' })
     expect(await refusalOf(client, send)).toEqual(
       refusal(413, 'File is too large. A file may have at most 1048576 bytes (1 MiB).'),
@@ -584,7 +591,7 @@ describe('a form that is refused', () => {
   })
 
   it('as it would pass the quota by one byte leaves nothing', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     await client.create(new Uint8Array(MiB))
     await client.create(new Uint8Array(MiB - 5))
     const send = () => client.upload('6 more', { purpose: 'user_data' })
@@ -608,7 +615,7 @@ describe('a form that is refused', () => {
     ['of no type that can be read', 'nonsense'],
     ['without a type', ''],
   ])('as it is %s leaves nothing', async (_, contentType) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const body = formBody('cut-here', [purpose, filePart()])
     expect(await refusalOf(client, () => post(client, { body, contentType }))).toEqual(
       refusal(

@@ -12,7 +12,7 @@ function remove(client: Client, id: string, init: RequestInit = {}): Promise<Res
 
 describe('DELETE /v1/files/ID', () => {
   it("answers what the vendor answers, with the vendor's keys in the vendor's order", async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await client.create()
     const response = await remove(client, id)
     expect(response.status).toBe(200)
@@ -21,7 +21,7 @@ describe('DELETE /v1/files/ID', () => {
   })
 
   it('leaves nothing to be retrieved, read, listed or deleted', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [gone, other] = [await client.create('gone'), await client.create('other')]
     await remove(client, gone.id)
     for (const response of [
@@ -37,7 +37,7 @@ describe('DELETE /v1/files/ID', () => {
   })
 
   it('takes no other file with it, not even one of the same content', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [gone, other] = [await client.create('same'), await client.create('same')]
     await remove(client, gone.id)
     const response = await client.fetch(`/v1/files/${other.id}/content`)
@@ -45,12 +45,12 @@ describe('DELETE /v1/files/ID', () => {
   })
 
   it('gives the bytes back to the quota', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await client.create('seven b')
     await client.create('four')
-    expect(client.usedBytes()).toBe(11)
+    expect(await client.usedBytes()).toBe(11)
     await remove(client, id)
-    expect(client.usedBytes()).toBe(4)
+    expect(await client.usedBytes()).toBe(4)
   })
 
   it('makes room for other files', async () => {
@@ -62,13 +62,13 @@ describe('DELETE /v1/files/ID', () => {
   })
 
   it('is done once when many ask for it at the same time', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await client.create('seven b')
     await client.create('four')
     const responses = await Promise.all(Array.from({ length: 20 }, () => remove(client, id)))
     const statuses = responses.map((response) => response.status).sort()
     expect(statuses).toEqual([200, ...Array.from({ length: 19 }, () => 404)])
-    expect(client.usedBytes()).toBe(4)
+    expect(await client.usedBytes()).toBe(4)
   })
 
   it('cannot be done to a file that expired', async () => {

@@ -23,7 +23,7 @@ const server = await startServer({ settings: { COFFER_MAX_FILE_TOKENS: String(mo
 afterAll(() => server[Symbol.asyncDispose]())
 
 async function created(file: SentFile): Promise<File> {
-  const client = server.addTenant()
+  const client = await server.addTenant()
   const files: File[] = []
   for (const way of ways) {
     const response = await send(client, file, way)
@@ -41,7 +41,7 @@ async function created(file: SentFile): Promise<File> {
 
 /** What is wrong with it, whichever way it comes. */
 async function faultOf(file: SentFile): Promise<ContentFault> {
-  const client = server.addTenant()
+  const client = await server.addTenant()
   const faults: ContentFault[] = []
   for (const way of ways) {
     const { details, details_total, message, param } = await refusedOf(server, client, file, way)
@@ -334,7 +334,7 @@ describe('a document that cannot be read', () => {
     })
     expect(bomb.length).toBeLessThan(8 * MiB)
     const began = performance.now()
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const refused = await refusedOf(server, client, assistants('a.docx', bomb))
     expect(refused.details).toEqual([tooMany])
     expect(performance.now() - began).toBeLessThan(10_000)

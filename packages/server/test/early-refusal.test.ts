@@ -110,7 +110,7 @@ describe('Expect: 100-continue', () => {
 
   it('is answered 100, and after the body 200', async () => {
     const connection = await server.connect()
-    connection.write(createHead(server.addTenant().apiKey, multipart, length, expectation))
+    connection.write(createHead((await server.addTenant()).apiKey, multipart, length, expectation))
     expect(await connection.head()).toMatchObject({ status: 100 })
     connection.write(body)
     expect((await connection.answer()).status).toBe(200)
@@ -185,7 +185,9 @@ describe('a body that does not say its length', () => {
   it('is refused at the first byte over the limit', async () => {
     const before = await roomy.stored()
     const connection = await roomy.connect()
-    connection.write(createHead(roomy.addTenant().apiKey, multipart, 'Transfer-Encoding: chunked'))
+    connection.write(
+      createHead((await roomy.addTenant()).apiKey, multipart, 'Transfer-Encoding: chunked'),
+    )
     connection.write(`${most.length.toString(16)}\r\n`, most, '\r\n')
     connection.write('1\r\nx\r\n')
     expect(await readRefusal(await connection.answer())).toEqual(tooLarge)
@@ -195,7 +197,7 @@ describe('a body that does not say its length', () => {
 
 describe('a body without a length, of an organization that has little room left', () => {
   it('is refused at the first byte over it, while the client still sends', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     await client.create(Buffer.alloc(500_000))
     await client.create(Buffer.alloc(quota - 600_000))
     const before = await server.stored()
@@ -230,7 +232,9 @@ describe('a form whose beginning is wrong', () => {
   ])('is refused for its %s before its file comes', async (_, parts, message) => {
     const connection = await server.connect()
     const body = formBody('cut-here', parts)
-    connection.write(createHead(server.addTenant().apiKey, multipart, `Content-Length: ${MiB}`))
+    connection.write(
+      createHead((await server.addTenant()).apiKey, multipart, `Content-Length: ${MiB}`),
+    )
     connection.write(body.subarray(0, body.lastIndexOf('\r\n--cut-here--')))
     expect(await readRefusal(await connection.answer())).toMatchObject({ status: 400, message })
   })
@@ -251,7 +255,7 @@ describe('the quota', () => {
     ['tell their length', (client: Client) => client.upload(tenth, { purpose: 'user_data' })],
     ['do not tell their length', sendChunked],
   ])('holds ten tenths of 64 that come together and %s', async (_, send) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (let round = 0; round < 2; round += 1) {
       let pending = true
       const uploads = Promise.all(Array.from({ length: 64 }, () => send(client)))
@@ -259,23 +263,23 @@ describe('the quota', () => {
         pending = false
       })
       while (pending) {
-        expect(client.usedBytes()).toBeLessThanOrEqual(quota)
+        expect(await client.usedBytes()).toBeLessThanOrEqual(quota)
         await (await client.fetch('/v1/files?limit=1')).text()
       }
       const refused = (await answered).filter((response) => response.status !== 200)
       expect(refused.length).toBe(54)
       for (const response of refused) expect(await readRefusal(response)).toEqual(overQuota)
 
-      expect(client.usedBytes()).toBe(quota)
+      expect(await client.usedBytes()).toBe(quota)
       const { data } = await client.list()
       expect(data.length).toBe(10)
       await Promise.all(data.map(({ id }) => client.fetch(`/v1/files/${id}`, { method: 'DELETE' })))
-      expect(client.usedBytes()).toBe(0)
+      expect(await client.usedBytes()).toBe(0)
     }
   })
 
   it('is that of one organization alone', async () => {
-    const [full, other] = [server.addTenant(), server.addTenant()]
+    const [full, other] = [await server.addTenant(), await server.addTenant()]
     await full.create(new Uint8Array(quota))
     expect(await readRefusal(await full.upload('x', { purpose: 'user_data' }))).toEqual(overQuota)
     expect(await other.create(new Uint8Array(quota))).toMatchObject({ bytes: quota })
@@ -361,7 +365,7 @@ describe('a part of an Upload that cannot take it', () => {
     '%s is refused before any of it comes',
     async (_, { id, refused }) => {
       await using uploads = await startUploads()
-      const [client, other] = [uploads.addTenant(), uploads.addTenant()]
+      const [client, other] = [await uploads.addTenant(), await uploads.addTenant()]
       const upload = await id(client, other)
       const before = await uploads.stored()
       // One that tells its length, one that does not, and one that asks first.

@@ -1,5 +1,3 @@
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { failure, readRefusal, refusal } from './answers.ts'
@@ -101,7 +99,7 @@ describe('a request with a valid API key', () => {
   })
 
   it('is served if it names its own organization and project, or names them empty', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const [organization, project] of [
       [client.organization_id, client.project_id],
       ['', ''],
@@ -112,7 +110,7 @@ describe('a request with a valid API key', () => {
   })
 
   it('is refused if it names another organization', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const headers = { 'openai-organization': server.organization_id }
     expect(await readRefusal(await client.fetch('/v1/files', { headers }))).toEqual(
       refusal(401, 'OpenAI-Organization header should match organization for API key', {
@@ -122,7 +120,7 @@ describe('a request with a valid API key', () => {
   })
 
   it('is refused if it names another project', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const headers = { 'openai-project': server.project_id }
     expect(await readRefusal(await client.fetch('/v1/files', { headers }))).toEqual(
       refusal(401, 'OpenAI-Project header should match project for API key', {
@@ -347,7 +345,8 @@ describe('a failure of the server itself', () => {
   /** Checks that an answer tells nothing of the inside, and gives it. */
   async function readDiscreetly(broken: TestServer, response: Response) {
     const text = (await response.clone().text()) + JSON.stringify([...response.headers])
-    for (const inside of [broken.folder, 'ENOENT', 'SQLITE', 'node:', '.ts', ' at ', 'files_']) {
+    const places = Object.values(broken.stores.settings)
+    for (const inside of [...places, 'ENOENT', 'SQLITE', 'node:', '.ts', ' at ', 'files_']) {
       expect(text).not.toContain(inside)
     }
     return readRefusal(response)
@@ -356,7 +355,7 @@ describe('a failure of the server itself', () => {
   it('is answered without a word of the inside when the blobs are gone', async () => {
     await using broken = await startServer()
     const { id } = await broken.create('content'.repeat(10_000))
-    await rm(join(broken.folder, 'blobs'), { recursive: true })
+    await broken.stores.loseBlobs()
     const upload = await broken.upload('content', { purpose: 'user_data' })
     expect(await readDiscreetly(broken, upload)).toEqual(unavailable)
     const content = await broken.fetch(`/v1/files/${id}/content`)
@@ -372,18 +371,19 @@ describe('a failure of the server itself', () => {
   it('lets all work that needs no blobs', async () => {
     await using broken = await startServer()
     const file = await broken.create('content')
-    await rm(join(broken.folder, 'blobs'), { recursive: true })
+    await broken.stores.loseBlobs()
     expect((await broken.fetch('/healthz')).status).toBe(200)
     expect((await broken.list()).data).toEqual([file])
     expect((await broken.fetch(`/v1/files/${file.id}`)).status).toBe(200)
     expect((await broken.fetch(`/v1/files/${file.id}`, { method: 'DELETE' })).status).toBe(200)
-    expect(broken.usedBytes()).toBe(0)
+    expect(await broken.usedBytes()).toBe(0)
   })
 
   it('is answered without a word of the inside when a table is gone, and logged', async () => {
     await using broken = await startServer()
     const { id } = await broken.create('content')
-    broken.query('alter table files rename to gone')
+    const blobs = await broken.stores.listBlobs()
+    await broken.query('alter table files rename to gone')
     for (const [method, path] of [
       ['GET', '/v1/files'],
       ['GET', `/v1/files/${id}`],
@@ -401,6 +401,6 @@ describe('a failure of the server itself', () => {
     }
     const upload = await broken.upload('content', { purpose: 'user_data' })
     expect(await readDiscreetly(broken, upload)).toEqual(hidden)
-    expect(await readdir(join(broken.folder, 'blobs', 'tmp'))).toEqual([])
+    expect(await broken.stores.listBlobs()).toEqual(blobs)
   })
 })

@@ -37,7 +37,8 @@ async function remove(client: Client, id: string): Promise<void> {
 
 describe('a page of GET /v1/files', () => {
   it('has all five keys and null ids when it is empty', async () => {
-    const response = await server.addTenant().fetch('/v1/files')
+    const client = await server.addTenant()
+    const response = await client.fetch('/v1/files')
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8')
     expect(await response.text()).toBe(
@@ -46,7 +47,7 @@ describe('a page of GET /v1/files', () => {
   })
 
   it('has the files as they were created, and the ids of its ends', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const older = await client.create('older')
     const newer = await client.create('newer')
     expect(await client.list()).toEqual({
@@ -59,7 +60,7 @@ describe('a page of GET /v1/files', () => {
   })
 
   it('has the newest first, or the oldest first when asked to', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 3)
     now += 1
     ids.push(...(await createMany(client, 3)))
@@ -69,9 +70,9 @@ describe('a page of GET /v1/files', () => {
   })
 
   it('has 10000 files unless told otherwise', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     // So many uploads would take a minute.
-    server.query(
+    await server.query(
       `with recursive counter (n) as (select 1 union all select n + 1 from counter where n < 10001)
       insert into files
         (id, organization_id, project_id, purpose, filename, bytes, sha256, encoding, created_at)
@@ -85,7 +86,7 @@ describe('a page of GET /v1/files', () => {
   })
 
   it('says that more follows only if it does', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 6)
     for (const [limit, after, has_more] of [
       [5, '', true],
@@ -101,7 +102,7 @@ describe('a page of GET /v1/files', () => {
   })
 
   it('has no file that expired', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const fields = { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '3600' }
     const mortal = await client.createFor('evals', fields)
     const [lasting = ''] = await createMany(client, 1)
@@ -114,7 +115,7 @@ describe('a page of GET /v1/files', () => {
 
 describe('the limit', () => {
   it.each([1, 2, 10_000])('may be %i', async (limit) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 3)
     expect(await idsOf(client, `order=asc&limit=${limit}`)).toEqual(ids.slice(0, limit))
   })
@@ -152,7 +153,7 @@ describe('the purpose', () => {
   const produced = ['assistants_output', 'batch_output', 'fine-tune-results']
 
   it('chooses the files that have it', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     for (const purpose of uploaded) await client.createFor(purpose)
     for (const purpose of uploaded) {
       const { data } = await client.list(`purpose=${purpose}`)
@@ -162,13 +163,13 @@ describe('the purpose', () => {
   })
 
   it('chooses none when it is empty', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 2)
     expect(await idsOf(client, 'purpose=&order=asc')).toEqual(ids)
   })
 
   it('counts before has_more is told', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     await createMany(client, 2, 'evals')
     await createMany(client, 2, 'vision')
     expect(await client.list('purpose=evals&limit=2')).toMatchObject({ has_more: false })
@@ -190,13 +191,13 @@ describe('the purpose', () => {
 
 describe('the query', () => {
   it('may have keys that nobody knows', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 2)
     expect(await idsOf(client, 'order=asc&before=x&__proto__=y&limit[]=0')).toEqual(ids)
   })
 
   it('counts the last value of a key that is repeated', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     await createMany(client, 1, 'vision')
     const ids = await createMany(client, 2, 'evals')
     const query = 'purpose=vision&purpose=evals&limit=0&limit=9&order=desc&order=asc'
@@ -206,14 +207,14 @@ describe('the query', () => {
 
 describe('the cursor', () => {
   it('begins a page behind its file, in both orders', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 5)
     expect(await idsOf(client, `order=asc&after=${ids[1]}`)).toEqual(ids.slice(2))
     expect(await idsOf(client, `after=${ids[1]}`)).toEqual([ids[0]])
   })
 
   it('at the last file gives an empty page', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 2)
     expect(await client.list(`after=${ids[0]}`)).toEqual({
       object: 'list',
@@ -225,13 +226,13 @@ describe('the cursor', () => {
   })
 
   it('means the first page when it is empty', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 2)
     expect(await idsOf(client, 'order=asc&after=')).toEqual(ids)
   })
 
   it('may be a file of another purpose', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [older = ''] = await createMany(client, 1, 'evals')
     const [middle = ''] = await createMany(client, 1, 'vision')
     await createMany(client, 1, 'evals')
@@ -239,7 +240,7 @@ describe('the cursor', () => {
   })
 
   it('may be a file that was deleted in the meantime', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const ids = await createMany(client, 3)
     await remove(client, ids[1] ?? '')
     expect(await idsOf(client, `order=asc&after=${ids[1]}`)).toEqual([ids[2]])
@@ -253,8 +254,8 @@ describe('the cursor', () => {
   })
 
   it('may not be the file of another, which looks as if it never was', async () => {
-    const client = server.addTenant()
-    const other = server.addTenant()
+    const client = await server.addTenant()
+    const other = await server.addTenant()
     const [living = '', deleted = ''] = await createMany(other, 2)
     await remove(other, deleted)
     const never = await refusalOf(client, `after=${unknownId}`)
@@ -285,7 +286,7 @@ describe('a walk from page to page', () => {
   it('meets each file that stays once, whatever comes and goes meanwhile', async () => {
     await fc.assert(
       fc.asyncProperty(walk, async ({ order, limit, changes }) => {
-        const client = server.addTenant()
+        const client = await server.addTenant()
         const staying: string[] = []
         const passing: string[] = []
         for (let at = 0; at < 6; at += 1) {

@@ -287,7 +287,7 @@ const answers: {
 
 describe('an answer is as the document describes it', () => {
   it.each(answers)('for $title of $operationId', async ({ operationId, status, ask }) => {
-    const response = await ask(server.addTenant())
+    const response = await ask(await server.addTenant())
     expect(response.status).toBe(status)
     await expectDescribed(response, operationId)
   })
@@ -324,7 +324,7 @@ describe('a request is taken as the document describes it', () => {
   }
 
   it('as a query of any values that are allowed', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const bounds = Bounds.parse(inputOf('listFiles', 'limit'))
     const query = fc.record(
       {
@@ -344,7 +344,7 @@ describe('a request is taken as the document describes it', () => {
   })
 
   it('as a form with any purpose that is allowed', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { enum: purposes } = Choice.parse(inputOf('createFile', 'purpose'))
     for (const purpose of purposes) {
       const { content, filename } = validFiles[UploadPurpose.parse(purpose)]
@@ -376,7 +376,7 @@ describe('a request is taken as the document describes it', () => {
   ]
 
   it.each(numbers)('with the bounds of $name', async ({ operationId, name, send }) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { minimum, maximum } = Bounds.parse(inputOf(operationId, name))
     const values = [minimum - 1, minimum, maximum, maximum + 1]
     const statuses: number[] = []

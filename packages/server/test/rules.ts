@@ -71,9 +71,9 @@ export async function refusedOf(
   file: SentFile,
   way: Way = usual,
 ): Promise<Refused> {
-  const before = [await server.stored(), client.usedBytes(), await client.list()]
+  const before = [await server.stored(), await client.usedBytes(), await client.list()]
   const refused = await readRefused(await send(client, file, way))
-  expect([await server.stored(), client.usedBytes(), await client.list()]).toEqual(before)
+  expect([await server.stored(), await client.usedBytes(), await client.list()]).toEqual(before)
   return refused
 }
 
@@ -84,11 +84,11 @@ export async function checkOf(
   file: SentFile,
   way: Way = usual,
 ): Promise<FileCheck> {
-  const before = [await server.stored(), client.usedBytes(), await client.list()]
+  const before = [await server.stored(), await client.usedBytes(), await client.list()]
   const response = await send(client, file, way, '/v1/files/check')
   expect(response.status).toBe(200)
   const check = FileCheck.parse(await response.json())
-  expect([await server.stored(), client.usedBytes(), await client.list()]).toEqual(before)
+  expect([await server.stored(), await client.usedBytes(), await client.list()]).toEqual(before)
   return check
 }
 

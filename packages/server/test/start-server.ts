@@ -1,18 +1,15 @@
-/** A real server on a free port of loopback, with its own data folder, gone after the test. */
+/** A real server on a free port of loopback, with its own stores, gone after the test. */
 
 import { randomBytes } from 'node:crypto'
-import type { Dirent } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { File, FilePage, type UploadPurpose } from '@coffer/contract'
 import { type Clock, readConfig, type SettingName, serve } from '@coffer/server'
 import { pino } from 'pino'
 import { expect } from 'vitest'
 import { digestApiKey } from '../src/service/access.ts'
 import { checkAnswer } from './answers.ts'
+import { makeStores } from './make-stores.ts'
 import { openConnection, type RawConnection } from './raw-connection.ts'
+import type { TestStores } from './test-stores.ts'
 import { validFiles } from './valid-content.ts'
 
 /** Asks a server with the key of one tenant. */
@@ -39,25 +36,25 @@ export interface Client {
   /** Asks for one page, which must succeed; `query` as in `limit=2&order=asc`. */
   list(query?: string): Promise<FilePage>
   /** What the organization has used of its quota, by the database. */
-  usedBytes(): number
+  usedBytes(): Promise<number>
 }
 
 export interface TestServer extends Client, AsyncDisposable {
   /** As http://127.0.0.1:PORT */
   readonly url: string
-  readonly folder: string
+  readonly stores: TestStores
   /** What the server logged, parsed. */
   readonly logs: LogLine[]
   /** The next line with this message that is logged from now on. */
   logged(message: string): Promise<LogLine>
   /** Makes another organization with a project and a key of its own. */
-  addTenant(): Client
+  addTenant(): Promise<Client>
   /** Opens a connection to write and read bytes on; closed with the server at the latest. */
   connect(): Promise<RawConnection>
-  /** All that is kept of files and uploads, as far as the disk and the database know. */
+  /** All that is kept of files and uploads, as far as the stores know. */
   stored(): Promise<Stored>
   /** Runs SQL on the database of the server, beside it. */
-  query<Row>(sql: string, ...values: (string | number)[]): Row[]
+  query: TestStores['query']
   stop(hurry?: AbortSignal): Promise<void>
 }
 
@@ -76,12 +73,14 @@ export interface Stored {
 export interface StartOptions {
   readonly settings?: Partial<Record<SettingName, string>>
   readonly clock?: Clock
-  /** A data folder to use and keep, in place of a new one. */
-  readonly folder?: string
+  /** Stores to use and keep, in place of new ones. */
+  readonly stores?: TestStores
 }
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
-  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'coffer-test-')))
+  await using started = new AsyncDisposableStack()
+  const stores = options.stores ?? started.use(await makeStores())
+  const { query } = stores
   const apiKey = options.settings?.COFFER_API_KEY ?? 'sk-test-0123456789abcdef'
   const logs: LogLine[] = []
   const waiting = new Set<(line: LogLine) => void>()
@@ -97,24 +96,22 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   )
   const config = readConfig({
     COFFER_LISTEN: '127.0.0.1:0',
-    COFFER_DATA: folder,
     COFFER_API_KEY: apiKey,
+    ...stores.settings,
     ...options.settings,
   })
   const server = await serve(config, {
     logger,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   })
+  started.defer(() => server.stop())
   const connections = new Set<RawConnection>()
+  started.defer(() => {
+    for (const { socket } of connections) socket.destroy()
+  })
 
-  function query<Row>(sql: string, ...values: (string | number)[]): Row[] {
-    using database = new DatabaseSync(join(folder, 'coffer.db'))
-    database.exec('pragma busy_timeout = 5000')
-    return database.prepare(sql).all(...values) as Row[]
-  }
-
-  function clientOf(key: string): Client {
-    const [owner] = query<Pick<Client, 'organization_id' | 'project_id'>>(
+  async function clientOf(key: string): Promise<Client> {
+    const [owner] = await query<Pick<Client, 'organization_id' | 'project_id'>>(
       'select organization_id, project_id from api_keys where digest = ?',
       digestApiKey(key),
     )
@@ -152,20 +149,21 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
         expect(response.status).toBe(200)
         return FilePage.parse(await response.json())
       },
-      usedBytes() {
+      async usedBytes() {
         const sql = 'select used_bytes from organizations where id = ?'
-        return (
-          query<{ used_bytes: number }>(sql, owner.organization_id)[0]?.used_bytes ?? Number.NaN
-        )
+        const [row] = await query<{ used_bytes: number }>(sql, owner.organization_id)
+        return row?.used_bytes ?? Number.NaN
       },
     }
     return client
   }
 
+  const client = await clientOf(apiKey)
+  const running = started.move()
   return {
-    ...clientOf(apiKey),
+    ...client,
     url: server.url,
-    folder,
+    stores,
     logs,
     query,
     logged(message) {
@@ -178,19 +176,19 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
         waiting.add(look)
       })
     },
-    addTenant() {
+    async addTenant() {
       const key = `sk-${randomBytes(16).toString('hex')}`
       const id = randomBytes(8).toString('hex')
-      query(
+      await query(
         'insert into organizations (id, name, created_at) values (?, ?, 0)',
         `org-${id}`,
         'Another',
       )
-      query(
+      await query(
         'insert into projects (id, organization_id, name, created_at) values (?, ?, ?, ?)',
         ...[`proj_${id}`, `org-${id}`, 'Another', 4_000_000_000],
       )
-      query(
+      await query(
         'insert into api_keys (id, organization_id, project_id, name, digest, created_at) ' +
           'values (?, ?, ?, ?, ?, 0)',
         ...[`key_${id}`, `org-${id}`, `proj_${id}`, 'Key', digestApiKey(key)],
@@ -203,33 +201,22 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       return connection
     },
     async stored() {
-      const root = join(folder, 'blobs')
-      const entries = await readdir(root, { recursive: true, withFileTypes: true })
-      // The mark of the store is written anew at times, as a draft first.
-      const isBlob = (entry: Dirent) =>
-        entry.isFile() && entry.parentPath !== root && entry.name !== 'STORE'
-      using database = new DatabaseSync(join(root, 'small-blobs.db'), { timeout: 5000 })
-      const small = database.prepare('select id as name from blobs').all() as { name: string }[]
-      const blobs = [...entries.filter(isBlob), ...small].map(({ name }) => name).sort()
-      const [counts] = query<Omit<Stored, 'blobs' | 'looseBlobs'>>(
-        `select (select count(*) from files) as files,
-          (select sum(used_bytes) from organizations) as usedBytes`,
+      const blobs = await stores.listBlobs()
+      // The sum of a column is of a type that can hold more, with PostgreSQL.
+      const [counts] = await query<Omit<Stored, 'blobs' | 'looseBlobs'>>(
+        `select (select count(*) from files) as "files",
+          (select cast(sum(used_bytes) as bigint) from organizations) as "usedBytes"`,
       )
-      if (counts === undefined) throw new Error('SQLite did not count.')
+      if (counts === undefined) throw new Error('The database did not count.')
+      const loose = await query<{ blob_id: string }>('select blob_id from loose_blobs')
       return {
         ...counts,
         blobs,
         // Listed in advance for uploads to come, and nothing written yet.
-        looseBlobs: query<{ blob_id: string }>('select blob_id from loose_blobs').filter(
-          ({ blob_id }) => blobs.includes(blob_id),
-        ).length,
+        looseBlobs: loose.filter(({ blob_id }) => blobs.includes(blob_id)).length,
       }
     },
     stop: (hurry) => server.stop(hurry),
-    async [Symbol.asyncDispose]() {
-      for (const { socket } of connections) socket.destroy()
-      await server.stop()
-      if (options.folder === undefined) await rm(folder, { recursive: true, force: true })
-    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempDisposable } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { File } from '@coffer/contract'
 import { describe, expect, it } from 'vitest'
 import { createHead, fieldPart, filePart, formBody } from './form-body.ts'
+import { makeStores } from './make-stores.ts'
 import { openConnection, type RawConnection } from './raw-connection.ts'
 import { startServer, type TestServer } from './start-server.ts'
 import { until } from './until.ts'
@@ -16,11 +14,6 @@ const body = formBody('cut-here', [fieldPart('purpose', 'user_data'), filePart(c
 const half = Math.ceil(body.length / 2)
 /** So many seconds that a test which waits for them fails. */
 const never = { COFFER_STOP_SECONDS: '600' }
-
-/** A data folder that outlives a server. */
-function makeFolder() {
-  return mkdtempDisposable(join(tmpdir(), 'coffer-test-'))
-}
 
 /** Sends the first half of an upload, and waits until the server has come to the file. */
 async function beginUpload(server: TestServer): Promise<RawConnection> {
@@ -64,8 +57,8 @@ function errorsOf({ logs }: TestServer) {
 
 describe('a server that stops', { timeout: 20_000 }, () => {
   it('finishes an upload under way, whose file is there after the next start', async () => {
-    await using folder = await makeFolder()
-    await using server = await startServer({ folder: folder.path, settings: never })
+    await using stores = await makeStores()
+    await using server = await startServer({ stores, settings: never })
     const connection = await beginUpload(server)
     const stopped = server.stop()
     await refusesConnections(server)
@@ -75,7 +68,7 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     const { id } = File.parse(await response.json())
     await stopped
 
-    await using again = await startServer({ folder: folder.path })
+    await using again = await startServer({ stores })
     const read = await again.fetch(`/v1/files/${id}/content`)
     expect(Buffer.from(await read.arrayBuffer()).equals(content)).toBe(true)
     expect(await again.stored()).toMatchObject({ files: 1, looseBlobs: 0, usedBytes: 3 * MiB })
@@ -129,10 +122,10 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     await server.stop()
   })
 
-  it('has let go of its folder', async () => {
-    await using folder = await makeFolder()
+  it('has let go of its stores', async () => {
+    await using stores = await makeStores()
     for (let start = 0; start < 3; start += 1) {
-      const server = await startServer({ folder: folder.path })
+      const server = await startServer({ stores })
       expect((await server.list()).data).toHaveLength(start)
       await server.create()
       await server.stop()

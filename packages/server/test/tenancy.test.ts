@@ -84,7 +84,7 @@ function contentPath(id: string): string {
 
 describe('the id of a file of another tenant', () => {
   it.each(questions)('is like one that never was for $title', async ({ method, path, headers }) => {
-    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [owner, other] = [await server.addTenant(), await server.addTenant()]
     const { id } = await owner.create()
     await expectUnknown(other, id, { method, path, headers })
     expect(await owner.list()).toMatchObject({ data: [{ id }] })
@@ -93,7 +93,7 @@ describe('the id of a file of another tenant', () => {
   it.each(questions)(
     'stays so once it is deleted, for $title',
     async ({ method, path, headers }) => {
-      const [owner, other] = [server.addTenant(), server.addTenant()]
+      const [owner, other] = [await server.addTenant(), await server.addTenant()]
       const { id } = await owner.create()
       await ask(owner, 'DELETE', `/v1/files/${id}`)
       await expectUnknown(other, id, { method, path, headers })
@@ -261,7 +261,7 @@ describe('the id of an Upload of another tenant', () => {
     it.each(uploadQuestions)(
       'is like one that never was for $title',
       async ({ method, path, headers, body, status = 404 }) => {
-        const [owner, other] = [server.addTenant(), server.addTenant()]
+        const [owner, other] = [await server.addTenant(), await server.addTenant()]
         const upload = await beginUpload(owner)
         await ends[end](owner, upload)
         const before = await ask(owner, 'GET', uploadPath(upload.id))
@@ -274,7 +274,7 @@ describe('the id of an Upload of another tenant', () => {
         expect(masked(about, upload.id)).toBe(masked(aboutNever, never))
         const after = await ask(owner, 'GET', uploadPath(upload.id))
         expect(bodyOf(after)).toBe(bodyOf(before))
-        expect(other.usedBytes()).toBe(0)
+        expect(await other.usedBytes()).toBe(0)
       },
     )
   })
@@ -285,7 +285,7 @@ describe('the id of a part of another tenant', () => {
     ['alone', (part: string, _own: readonly string[]) => [part]],
     ['behind parts of the own', (part: string, own: readonly string[]) => [...own, part]],
   ])('is like one that never was in a completion, %s', async (_, idsOf) => {
-    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [owner, other] = [await server.addTenant(), await server.addTenant()]
     const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
     const part = await addPart(owner, theirs.id, 'ghi')
     const never = neverId('part_')
@@ -299,7 +299,7 @@ describe('the id of a part of another tenant', () => {
   })
 
   it('is like one that never was for the page behind it', async () => {
-    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [owner, other] = [await server.addTenant(), await server.addTenant()]
     const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
     const [part = ''] = theirs.part_ids
     const never = neverId('part_')
@@ -310,7 +310,7 @@ describe('the id of a part of another tenant', () => {
   })
 
   it('is not told of bytes that both have sent', async () => {
-    const [owner, other] = [server.addTenant(), server.addTenant()]
+    const [owner, other] = [await server.addTenant(), await server.addTenant()]
     const [theirs, own] = [await beginUpload(owner), await beginUpload(other)]
     const page = await ask(other, 'GET', `${uploadPath(own.id)}/parts`)
     expect(okay(UploadPartPage, page).data.map(({ id }) => id)).toEqual(own.part_ids)
@@ -323,7 +323,7 @@ describe('the organization and project that a request names', () => {
     ['organization', 'openai-organization', 'organization_id'],
     ['project', 'openai-project', 'project_id'],
   ] as const)('tell nothing of another %s', async (_, header, field) => {
-    const [client, other] = [server.addTenant(), server.addTenant()]
+    const [client, other] = [await server.addTenant(), await server.addTenant()]
     await other.create()
     const never = other[field].replace(/[0-9a-f]{16}$/, '0123456789abcdef')
     const about = await ask(client, 'GET', '/v1/files', { [header]: other[field] })
@@ -363,7 +363,7 @@ describe('three tenants who ask for the files of each other', () => {
   it('each see only their own, in every part of every answer', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { minLength: 10, maxLength: 40 }), async (steps) => {
-        const tenants = [newTenant(), newTenant(), newTenant()] as const
+        const tenants = [await newTenant(), await newTenant(), await newTenant()] as const
         for (const { who, what } of steps) {
           const tenant = tenants[who]
           const owner = tenants[what.on.whose]
@@ -381,7 +381,7 @@ describe('three tenants who ask for the files of each other', () => {
           expect((await client.list()).data.map(({ id }) => id)).toEqual(
             kept.map(({ id }) => id).reverse(),
           )
-          expect(client.usedBytes()).toBe(
+          expect(await client.usedBytes()).toBe(
             kept.reduce((sum, { content }) => sum + content.length, 0),
           )
         }
@@ -391,9 +391,9 @@ describe('three tenants who ask for the files of each other', () => {
   })
 })
 
-function newTenant(): Tenant {
+async function newTenant(): Promise<Tenant> {
   return {
-    client: server.addTenant(),
+    client: await server.addTenant(),
     canary: `canary-${randomBytes(8).toString('hex')}`,
     files: [],
   }

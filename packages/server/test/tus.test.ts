@@ -336,12 +336,12 @@ describe('a checksum', () => {
 
 describe('what ends an upload', () => {
   it('is its termination, which gives its bytes back', async () => {
-    const used = server.usedBytes()
+    const used = await server.usedBytes()
     const path = await begin(server, KiB)
     await patch(server, path, 0, randomBytes(100))
-    expect(server.usedBytes()).toBe(used + KiB)
+    expect(await server.usedBytes()).toBe(used + KiB)
     expect((await ask(server, 'DELETE', path)).status).toBe(204)
-    expect(server.usedBytes()).toBe(used)
+    expect(await server.usedBytes()).toBe(used)
     expect((await ask(server, 'HEAD', path)).status).toBe(404)
     expect((await patch(server, path, 100, randomBytes(10))).status).toBe(404)
     expect((await ask(server, 'DELETE', path)).status).toBe(404)
@@ -458,16 +458,16 @@ describe('what is refused', () => {
     ['a checksum of a kind unknown', { 'upload-checksum': 'crc AAAA' }, 400],
     ['a body longer than announced', { 'upload-length': '2' }, 413],
   ])('a creation with %s, which takes no room', async (_, headers, status) => {
-    const used = server.usedBytes()
+    const used = await server.usedBytes()
     const all = { ...offsetBytes, ...needed, ...headers }
     expect((await ask(server, 'POST', '/v1/tus', all, Buffer.from('abc'))).status).toBe(status)
-    expect(server.usedBytes()).toBe(used)
+    expect(await server.usedBytes()).toBe(used)
   })
 
   it.each(['HEAD', 'PATCH', 'DELETE'])(
     '%s of another tenant, who cannot disturb',
     async (method) => {
-      const other = server.addTenant()
+      const other = await server.addTenant()
       const content = randomBytes(3 * partBytes)
       const path = await begin(server, content.length)
       const sent = partBytes + 10 * KiB

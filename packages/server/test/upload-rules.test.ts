@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto'
-import { rm, truncate } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type File, Upload, UploadPart } from '@coffer/contract'
 import { Document, Packer, Paragraph } from 'docx'
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
@@ -35,7 +33,7 @@ async function begin(
   content: Uint8Array<ArrayBuffer> | string,
   cuts: readonly number[] = [],
 ): Promise<Begun> {
-  const client = server.addTenant()
+  const client = await server.addTenant()
   const bytes = Buffer.from(content)
   const about = { purpose, filename, bytes: bytes.length, mime_type: 'x' }
   const begun = await post(client, '', about)
@@ -67,18 +65,20 @@ async function uploadOf({ client, id }: Begun): Promise<Upload> {
 
 /** What is wrong with the content, which must stay with its Upload. */
 async function refused(begun: Begun, md5?: string) {
-  const before = [await server.stored(), begun.client.usedBytes()]
+  const before = [await server.stored(), await begun.client.usedBytes()]
   const found = await readRefused(await complete(begun, md5))
-  expect([await server.stored(), begun.client.usedBytes()]).toEqual(before)
+  expect([await server.stored(), await begun.client.usedBytes()]).toEqual(before)
   expect(await uploadOf(begun)).toMatchObject({ status: 'pending', file: null })
   return found
 }
 
-/** Where the bytes of a part are that has more than are kept in the database. */
-function blobOf(part_id: string): string {
-  const [row] = server.query<{ blob_id: string }>('select blob_id from parts where id = ?', part_id)
-  const blob = row?.blob_id ?? expect.fail('There is no such part.')
-  return join(server.folder, 'blobs', blob.slice(0, 2), blob)
+/** The blob that holds the bytes of a part. */
+async function blobOf(part_id: string): Promise<string> {
+  const [row] = await server.query<{ blob_id: string }>(
+    'select blob_id from parts where id = ?',
+    part_id,
+  )
+  return row?.blob_id ?? expect.fail('There is no such part.')
 }
 
 const md5Of = (content: string) => createHash('md5').update(content).digest('hex')
@@ -144,7 +144,7 @@ describe('the completion of an Upload', () => {
     await refused(begun)
     const cancelled = await post(begun.client, `/${begun.id}/cancel`, {})
     expect(await cancelled.json()).toMatchObject({ status: 'cancelled' })
-    expect(begun.client.usedBytes()).toBe(0)
+    expect(await begun.client.usedBytes()).toBe(0)
   })
 
   it('looks at the order of the parts that it is asked for', async () => {
@@ -211,11 +211,12 @@ describe('the completion of an Upload', () => {
       500,
       'The content of this file is damaged or missing in the storage, so it is not given out.',
     )
-    for (const harm of [(path: string) => rm(path), (path: string) => truncate(path, 0)]) {
+    const { removeBlob, replaceBlob } = server.stores
+    for (const harm of [removeBlob, (id: string) => replaceBlob(id, new Uint8Array())]) {
       // What stands first is looked at before the rest.
       for (const part of [0, 1]) {
         const begun = await begin(purpose, filename, Buffer.from(make()), [900 * KiB])
-        await harm(blobOf(begun.part_ids[part] ?? ''))
+        await harm(await blobOf(begun.part_ids[part] ?? ''))
         const answer = await complete(begun)
         expect(await readRefusal(answer)).toEqual({ ...lost, code: 'file_content_unavailable' })
         expect(await uploadOf(begun)).toMatchObject({ status: 'pending' })
@@ -226,7 +227,7 @@ describe('the completion of an Upload', () => {
 
 describe('a new Upload', () => {
   it('is refused for what is known already', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const about = { filename: 'a.jsonl', purpose: 'batch', mime_type: 'x', bytes: 1 }
     for (const [differences, code] of [
       [{ filename: 'a.txt' }, 'invalid_extension'],
@@ -236,7 +237,7 @@ describe('a new Upload', () => {
       const answer = await readRefused(await post(client, '', { ...about, ...differences }))
       expect(answer.details).toMatchObject([{ line: null, offset: null, code }])
     }
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
     expect((await post(client, '', { ...about, bytes: 9 * MiB })).status).toBe(200)
   })
 })
@@ -268,13 +269,13 @@ describe('a tus upload', () => {
   }
 
   it('becomes a file where its content is right', async () => {
-    const [, response] = await beginTus(server.addTenant(), `${evalLine}\n`)
+    const [, response] = await beginTus(await server.addTenant(), `${evalLine}\n`)
     expect(response.status).toBe(204)
     expect(response.headers.get('coffer-file-id')).toMatch(/^file-/)
   })
 
   it('is refused with its faults, and given up: no other bytes could come in their place', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [path, response] = await beginTus(client, `${evalLine}\n[]\n`)
     const answer = await readRefused(response)
     expect(answer.details).toMatchObject([{ line: 2, offset: 17, code: 'invalid_json_line' }])
@@ -288,6 +289,6 @@ describe('a tus upload', () => {
       file: null,
     })
     expect((await client.list()).data).toEqual([])
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 })

@@ -88,7 +88,7 @@ const sha256Of = (content: Uint8Array) => createHash('sha256').update(content).d
 
 describe('an Upload', () => {
   it('is pending at first, with the keys of the vendor', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const upload = await begin(client, 10)
     expect(upload).toEqual({
       id: expect.stringMatching(/^upload_[1-9A-HJ-NP-Za-km-z]{22}$/),
@@ -107,7 +107,7 @@ describe('an Upload', () => {
   })
 
   it('becomes a file of the parts in the order of their ids, whatever order they came in', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 6, { filename: 'dir/abc.txt' })
     const last = await add(client, id, 'ef')
     const [first, middle] = await Promise.all([add(client, id, 'ab'), add(client, id, 'cd')])
@@ -120,7 +120,7 @@ describe('an Upload', () => {
   })
 
   it('may have no parts at all', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 0)
     const file = await completed(client, id, [])
     expect(file.bytes).toBe(0)
@@ -128,7 +128,7 @@ describe('an Upload', () => {
   })
 
   it('gives its file the time to expire that was asked for, from its completion', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 0, {
       expires_after: { anchor: 'created_at', seconds: 7200 },
     })
@@ -140,20 +140,20 @@ describe('an Upload', () => {
   })
 
   it('may hold the same bytes in several places, which are one part and one blob', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const zeros = Buffer.alloc(20 * KiB)
     const { id } = await begin(client, 3 * zeros.length)
     const [part, again] = [await add(client, id, zeros), await add(client, id, zeros)]
     expect(again).toEqual(part)
     const file = await completed(client, id, [part.id, part.id, part.id])
     expect((await contentOf(client, file.id)).equals(Buffer.alloc(60 * KiB))).toBe(true)
-    expect(blobsOf(file.id)).toHaveLength(1)
+    expect(await blobsOf(file.id)).toHaveLength(1)
     await client.fetch(`/v1/files/${file.id}`, { method: 'DELETE' })
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 
   it('gives every range of its file, across every seam', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const contents = [1, 16 * KiB, 3, 17 * KiB, 128 * KiB, 2].map((size) => randomBytes(size))
     const whole = Buffer.concat(contents)
     const { id } = await begin(client, whole.length)
@@ -190,7 +190,7 @@ describe('an Upload', () => {
     ['with half a character at the end', ['ab', '\xe4\xb8'], 'latin-1'],
     ['with an end without a beginning', ['ab', '\xb8c'], 'latin-1'],
   ])('is known as text or not: %s', async (_, contents, charset) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const pieces = contents.map((content) => Buffer.from(content, 'latin1'))
     const { id } = await begin(client, Buffer.concat(pieces).length)
     const parts = await Promise.all(pieces.map((piece) => add(client, id, piece)))
@@ -207,7 +207,7 @@ describe('an Upload', () => {
 
 describe('the completion of an Upload', () => {
   it.each(['hex', 'base64'] as const)('holds the content against an MD5 in %s', async (form) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 4)
     const [one, two] = [await add(client, id, 'ab'), await add(client, id, 'cd')]
     const wrong = await complete(
@@ -222,7 +222,7 @@ describe('the completion of an Upload', () => {
   })
 
   it('gives the same file when it is repeated, and refuses other parts', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 2)
     const [one, two] = [await add(client, id, 'a'), await add(client, id, 'b')]
     const answers = await Promise.all(
@@ -230,7 +230,7 @@ describe('the completion of an Upload', () => {
     )
     expect(new Set(answers.map((file) => file.id)).size).toBe(1)
     expect((await client.list()).data).toEqual([answers[0]])
-    expect(client.usedBytes()).toBe(2)
+    expect(await client.usedBytes()).toBe(2)
     const other = await readRefusal(await complete(client, id, [two.id, one.id]))
     expect(other).toMatchObject({
       status: 400,
@@ -240,20 +240,20 @@ describe('the completion of an Upload', () => {
   })
 
   it('takes parts without a byte, of which the file knows nothing', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 3)
     const empty = await add(client, id, '')
     const { id: whole } = await add(client, id, 'abc')
     const part_ids = [empty.id, whole, ...Array<string>(100).fill(empty.id)]
     const file = await completed(client, id, part_ids)
     const sql = 'select count(*) as segments from segments where file_id = ?'
-    expect(server.query(sql, file.id)).toEqual([{ segments: 1 }])
+    expect(await server.query(sql, file.id)).toEqual([{ segments: 1 }])
     const content = await client.fetch(`/v1/files/${file.id}/content`)
     expect(await content.text()).toBe('abc')
   })
 
   it('names at most as many parts as an Upload may have', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 3)
     const part = await add(client, id, '')
     const refused = await complete(client, id, Array<string>(32_769).fill(part.id))
@@ -267,7 +267,7 @@ describe('the completion of an Upload', () => {
   })
 
   it('frees the parts that it does not name', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 40 * KiB)
     const before = await server.stored()
     const part = await add(client, id, randomBytes(20 * KiB))
@@ -289,7 +289,7 @@ describe('the completion of an Upload', () => {
     ],
     ['too many bytes', (id: string) => [id, id], 'The parts have 4 bytes together, and 2 were'],
   ])('refuses %s, and can be tried again', async (_, idsOf, message) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 2)
     const part = await add(client, id, 'ab')
     const refused = await readRefusal(await complete(client, id, idsOf(part.id)))
@@ -299,7 +299,7 @@ describe('the completion of an Upload', () => {
   })
 
   it("knows no part of another's Upload", async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const [mine, other] = [await begin(client, 1), await begin(client, 1)]
     const part = await add(client, other.id, 'a')
     expect((await complete(client, mine.id, [part.id])).status).toBe(400)
@@ -308,7 +308,7 @@ describe('the completion of an Upload', () => {
 
 describe('a part', () => {
   it('is refused if it is not what its SHA-256 says, in any case of its digits', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 3)
     const sum = sha256Of(Buffer.from('abc'))
     const wrong = await readRefusal(await send(client, id, 'abd', { sha256: sum }))
@@ -320,7 +320,7 @@ describe('a part', () => {
   })
 
   it('has at most the bytes of a part, and with the others at most those of the Upload', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, partBytes + 10)
     const large = await readRefusal(await send(client, id, randomBytes(partBytes + 1)))
     expect(large).toMatchObject({ status: 413, param: 'data' })
@@ -339,7 +339,7 @@ describe('a part', () => {
       "Additional properties are not allowed ('more' was",
     ],
   ])('needs its form: %s', async (_, fields, message) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 3)
     const form = new FormData()
     for (const [name, value] of Object.entries(fields)) form.set(name, value)
@@ -352,7 +352,7 @@ describe('a part', () => {
   })
 
   it('is listed in the order in which it came, a page at a time', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 30)
     const parts: UploadPart[] = []
     for (let at = 0; at < 5; at += 1) parts.push(await add(client, id, `part ${at}`.slice(0, 6)))
@@ -372,7 +372,7 @@ describe('a part', () => {
 
 describe('the end of an Upload', () => {
   it.each(['cancelled', 'expired', 'completed'])('refuses all else once it is %s', async (end) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 3)
     const part = await add(client, id, 'abc')
     if (end === 'cancelled') {
@@ -391,42 +391,42 @@ describe('the end of an Upload', () => {
   })
 
   it.each(['cancelled', 'expired'])('frees its bytes and its quota: %s', async (end) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const { id } = await begin(client, 600 * KiB)
     await add(client, id, randomBytes(100 * KiB))
-    const [part] = server.query<{ blob_id: string }>(
+    const [part] = await server.query<{ blob_id: string }>(
       'select blob_id from parts where upload_id = ?',
       id,
     )
     const isThere = async () => (await server.stored()).blobs.includes(part?.blob_id ?? '')
     expect(await isThere()).toBe(true)
-    expect(client.usedBytes()).toBe(600 * KiB)
+    expect(await client.usedBytes()).toBe(600 * KiB)
     if (end === 'cancelled') await ask(client, `/${id}/cancel`)
     else now += 3600
     await until(async () => !(await isThere()))
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 
   it('leaves nothing of a part whose Upload is cancelled meanwhile', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const before = await server.stored()
     const { id } = await begin(client, 3 * partBytes)
     const sent = Array.from({ length: 3 }, () => send(client, id, randomBytes(partBytes)))
     await ask(client, `/${id}/cancel`)
     for (const response of await Promise.all(sent)) expect([200, 400]).toContain(response.status)
     await until(async () => (await server.stored()).blobs.length === before.blobs.length)
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 })
 
 describe('the quota', () => {
   it('is taken by the declared bytes, and kept by the file', async () => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const uploads = await Promise.all(
       Array.from({ length: 6 }, () => ask(client, '', { ...standard, bytes: 1024 * KiB })),
     )
     expect(uploads.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 400, 400])
-    expect(client.usedBytes()).toBe(quota)
+    expect(await client.usedBytes()).toBe(quota)
     expect((await client.upload('x', { purpose: 'user_data' })).status).toBe(400)
     const { id } = Upload.parse(await uploads.find(({ status }) => status === 200)?.json())
     await ask(client, `/${id}/cancel`)
@@ -436,7 +436,7 @@ describe('the quota', () => {
 
 describe('another project', () => {
   it('finds nothing of an Upload', async () => {
-    const [client, other] = [server.addTenant(), server.addTenant()]
+    const [client, other] = [await server.addTenant(), await server.addTenant()]
     const { id } = await begin(client, 3)
     const part = await add(client, id, 'abc')
     const answers = [
@@ -484,11 +484,11 @@ describe('a new Upload', () => {
       'expires_after.anchor',
     ],
   ])('is refused with a sentence: %j', async (differences, message, param) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const response = await ask(client, '', { ...standard, bytes: 10, ...differences })
     const refused = await readRefusal(response)
     expect(refused).toMatchObject({ status: 400, message: expect.stringContaining(message), param })
-    expect(client.usedBytes()).toBe(0)
+    expect(await client.usedBytes()).toBe(0)
   })
 
   it.each([
@@ -498,15 +498,15 @@ describe('a new Upload', () => {
     ['{}', 'text/plain', 415],
     [`{"filename": "${'x'.repeat(1024 * KiB)}"}`, 'application/json', 400],
   ])('needs JSON: %.20s as %s', async (body, type, status) => {
-    const client = server.addTenant()
+    const client = await server.addTenant()
     const headers = { 'content-type': type }
     const response = await client.fetch('/v1/uploads', { method: 'POST', headers, body })
     expect(await readRefusal(response)).toMatchObject({ status })
   })
 })
 
-function blobsOf(file: string): string[] {
-  const rows = server.query<{ blob_id: string }>(
+async function blobsOf(file: string): Promise<string[]> {
+  const rows = await server.query<{ blob_id: string }>(
     'select distinct blob_id from segments where file_id = ?',
     file,
   )
