@@ -6,6 +6,7 @@ import { readRefusal, refusal } from './answers.ts'
 import { createHead, type FormPart, fieldPart, filePart, formBody } from './form-body.ts'
 import { checkOf, readRefused, type SentFile, send, ways } from './rules.ts'
 import { type Client, startServer } from './start-server.ts'
+import { begunBytes } from './test-stores.ts'
 import { until } from './until.ts'
 import { batchLine, evalLine, png, trainingLine, validFiles } from './valid-content.ts'
 
@@ -236,24 +237,26 @@ describe('a check', () => {
   })
 
   it('is left by its client without a trace', async () => {
-    const before = await server.stored()
-    const connection = await server.connect()
-    const head = createHead(
-      server.apiKey,
-      'Content-Type: multipart/form-data; boundary=cut-here',
-      `Content-Length: ${2 * MiB}`,
-    ).replace('/v1/files', '/v1/files/check')
-    const left = server.logged('the client left before its request was whole')
+    await using large = await startServer()
+    const before = await large.stored()
+    const connection = await large.connect()
+    const line = `${request('a', 'gpt-4o', 'x'.repeat(KiB))}\n`
     const body = formBody('cut-here', [
       fieldPart('purpose', 'batch'),
-      filePart(`${batchLine()}\n`.repeat(9000), '; filename="a.jsonl"'),
+      filePart(line.repeat((2 * begunBytes) / KiB), '; filename="a.jsonl"'),
     ])
-    connection.write(head, body.subarray(0, MiB))
+    const head = createHead(
+      large.apiKey,
+      'Content-Type: multipart/form-data; boundary=cut-here',
+      `Content-Length: ${body.length}`,
+    ).replace('/v1/files', '/v1/files/check')
+    const left = large.logged('the client left before its request was whole')
+    connection.write(head, body.subarray(0, begunBytes + MiB))
     // Its first bytes are written.
-    await until(async () => (await server.stored()).blobs.length > before.blobs.length)
+    await until(async () => (await large.stored()).blobs.length > before.blobs.length)
     connection.socket.destroy()
     await left
-    expect(await server.stored()).toEqual(before)
+    expect(await large.stored()).toEqual(before)
   })
 })
 

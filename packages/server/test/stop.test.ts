@@ -5,23 +5,25 @@ import { createHead, fieldPart, filePart, formBody } from './form-body.ts'
 import { makeStores } from './make-stores.ts'
 import { openConnection, type RawConnection } from './raw-connection.ts'
 import { startServer, type TestServer } from './start-server.ts'
+import { begunBytes } from './test-stores.ts'
 import { until } from './until.ts'
 
 const MiB = 1024 * 1024
-/** Not UTF-8, and more than is gathered before the first write to the disk. */
-const content = randomBytes(3 * MiB)
+/** Not UTF-8. */
+const content = randomBytes(begunBytes + 2 * MiB)
 const body = formBody('cut-here', [fieldPart('purpose', 'user_data'), filePart(content)])
-const half = Math.ceil(body.length / 2)
+/** Before it is enough of the content for a store to have some. */
+const cut = body.length - MiB
 /** So many seconds that a test which waits for them fails. */
 const never = { COFFER_STOP_SECONDS: '600' }
 
-/** Sends the first half of an upload, and waits until the server has come to the file. */
+/** Sends most of an upload, and waits until the server has stored some of the file. */
 async function beginUpload(server: TestServer): Promise<RawConnection> {
   const { looseBlobs } = await server.stored()
   const connection = await server.connect()
   const type = 'Content-Type: multipart/form-data; boundary=cut-here'
   connection.write(createHead(server.apiKey, type, `Content-Length: ${body.length}`))
-  connection.write(body.subarray(0, half))
+  connection.write(body.subarray(0, cut))
   await until(async () => (await server.stored()).looseBlobs > looseBlobs)
   return connection
 }
@@ -62,7 +64,7 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     const connection = await beginUpload(server)
     const stopped = server.stop()
     await refusesConnections(server)
-    connection.write(body.subarray(half))
+    connection.write(body.subarray(cut))
     const response = await connection.answer()
     expect(response.status).toBe(200)
     const { id } = File.parse(await response.json())
@@ -71,7 +73,11 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     await using again = await startServer({ stores })
     const read = await again.fetch(`/v1/files/${id}/content`)
     expect(Buffer.from(await read.arrayBuffer()).equals(content)).toBe(true)
-    expect(await again.stored()).toMatchObject({ files: 1, looseBlobs: 0, usedBytes: 3 * MiB })
+    expect(await again.stored()).toMatchObject({
+      files: 1,
+      looseBlobs: 0,
+      usedBytes: content.length,
+    })
     expect(errorsOf(server)).toEqual([])
   })
 
@@ -80,7 +86,7 @@ describe('a server that stops', { timeout: 20_000 }, () => {
     const connection = await beginUpload(server)
     const stopped = server.stop()
     await refusesConnections(server)
-    connection.write(body.subarray(half))
+    connection.write(body.subarray(cut))
     const { headers } = await connection.answer()
     expect(headers.get('connection')).toBe('close')
     expect(await connection.closed()).toEqual(Buffer.alloc(0))
@@ -116,7 +122,7 @@ describe('a server that stops', { timeout: 20_000 }, () => {
 
   it('waits for no connection whose body was refused before it was whole', async () => {
     await using server = await startServer({ settings: { ...never, COFFER_MAX_FILE_BYTES: '1' } })
-    const refused = await server.upload(content, { purpose: 'user_data' })
+    const refused = await server.upload(randomBytes(3 * MiB), { purpose: 'user_data' })
     expect(refused.status).toBe(413)
     await refused.text()
     await server.stop()

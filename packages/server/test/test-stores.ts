@@ -22,3 +22,6 @@ export interface TestStores extends AsyncDisposable {
   /** How often a blob of more than 16 KiB is being read now, by servers of this process. */
   timesRead(id: string): Promise<number>
 }
+
+/** Once so many bytes of a content have come, there is some of it in any store. */
+export const begunBytes = 12 * 1024 * 1024
