@@ -11,10 +11,14 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    globalSetup: 'packages/server/test/shared-servers.ts',
     projects: [
       {
         extends: true,
-        test: { include: ['packages/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'] },
+        test: {
+          name: 'on SQLite and a disk',
+          include: ['packages/*/{src,test}/**/*.test.ts', 'test/**/*.test.ts'],
+        },
       },
       {
         extends: true,

@@ -9,5 +9,6 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 1_800_000,
     hookTimeout: 300_000,
+    globalSetup: 'packages/server/test/shared-servers.ts',
   },
 })

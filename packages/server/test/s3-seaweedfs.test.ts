@@ -3,9 +3,10 @@
 import { describe } from 'vitest'
 import { describeBlobStore } from '../src/blobs/conformance.ts'
 import { openS3Driver } from '../src/blobs/s3.ts'
-import { startS3Server, whyNoS3Server } from './s3-server.ts'
+import { startS3Server } from './s3-server.ts'
+import { whyNoS3Server } from './why-no-s3-server.ts'
 
-const reason = await whyNoS3Server()
+const reason = await whyNoS3Server({ isGiven: false })
 
 describe.skipIf(reason !== undefined)(reason ?? 'SeaweedFS', () => {
   describeBlobStore('blobs in S3 without conditions', {

@@ -5,21 +5,29 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectsCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import type { S3Place } from '../src/blobs/s3-store.ts'
+import { freePorts } from './free-ports.ts'
+import { makeGuardedFolder } from './guarded-folder.ts'
 
 const run = promisify(execFile)
 
 /** VersityGW knows all that we use; SeaweedFS of this version neither conditions nor checksums. */
-export type S3Engine = 'versitygw' | 'seaweedfs'
+export const s3Engines = ['versitygw', 'seaweedfs'] as const
+export type S3Engine = (typeof s3Engines)[number]
 
 /** As Go's module proxy has them; of SeaweedFS it has no newer one. */
 const versions = { versitygw: 'v1.8.0', seaweedfs: 'v0.0.0-20230109022022-51d4a4b28d0e' }
@@ -27,91 +35,105 @@ const versions = { versitygw: 'v1.8.0', seaweedfs: 'v0.0.0-20230109022022-51d4a4
 const cache = join(import.meta.dirname, '../../../node_modules/.cache/coffer-test')
 const credentials = { accessKeyId: 'test', secretAccessKey: 'a secret of tests' }
 
-export interface S3Server extends AsyncDisposable {
+/** All that is needed to talk to a server. */
+export interface S3Access {
   readonly endpoint: string
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
-  /** A place where nothing is. */
-  makePlace(): Promise<S3Place & { endpoint: string }>
 }
 
-/**
- * Why suites with an S3 server cannot run here, to be told in their names; undefined if they can.
- *
- * @throws where they must, which is under CI.
- */
-export async function whyNoS3Server(): Promise<string | undefined> {
-  if (process.env['TEST_S3_URL'] !== undefined) return undefined
-  try {
-    await run('go', ['version'])
-    return undefined
-  } catch (error) {
-    if (process.env['CI'] !== undefined) throw new Error('CI needs Go.', { cause: error })
-    return 'skipped: no Go'
-  }
+export interface S3Server extends S3Access, AsyncDisposable {
+  /** A place where nothing is. */
+  makePlace(): Promise<S3Place & S3Access>
+  /** Removes all that is in a place, versions aside, and its bucket if that was made with it. */
+  removePlace(place: S3Place): Promise<void>
 }
 
 export async function startS3Server(engine: S3Engine = 'versitygw'): Promise<S3Server> {
-  const url = process.env['TEST_S3_URL']
-  if (url !== undefined && engine === 'versitygw') return serverOf(new URL(url))
-  const binary = await built(engine)
-  const folder = await mkdtemp(join(tmpdir(), `coffer-${engine}-`))
-  const start = engine === 'versitygw' ? startVersityGateway : startSeaweed
-  const { child, port } = await start(binary, folder)
-  const endpoint = `http://127.0.0.1:${port}`
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  const server: S3Server = {
-    endpoint,
-    credentials,
-    async makePlace() {
-      const place = { bucket: `coffer-${randomUUID()}`, prefix: 'coffer/' }
-      const client = new S3Client({
-        ...{ endpoint, credentials, region: 'us-east-1', forcePathStyle: true },
-      })
-      await client.send(new CreateBucketCommand({ Bucket: place.bucket }))
-      client.destroy()
-      return { ...place, endpoint, credentials, region: undefined, pathStyle: true }
-    },
-    async [Symbol.asyncDispose]() {
-      process.off('exit', kill)
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGKILL')
-        await once(child, 'exit')
-      }
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
+  const given = engine === 'versitygw' ? givenS3Server() : undefined
+  if (given !== undefined) return given
+  const binary = await buildS3Server(engine)
+  const folder = await makeGuardedFolder(engine, 'KILL')
   try {
+    const start = engine === 'versitygw' ? startVersityGateway : startSeaweed
+    const { child, port } = await start(binary, folder.path)
+    folder.guard(child)
+    const endpoint = `http://127.0.0.1:${port}`
     await untilServing(endpoint, child)
+    const server = s3ServerAt({ endpoint, credentials })
+    return { ...server, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
   } catch (error) {
-    await server[Symbol.asyncDispose]()
+    await folder[Symbol.asyncDispose]()
     throw error
   }
-  return server
 }
 
-/** @param url as in `s3://bucket?endpoint=http://localhost:9000&region=us-east-1`. */
-function serverOf(url: URL): S3Server {
+/** A server that is not ours to end, with a bucket of its own for each place. */
+export function s3ServerAt({ endpoint, credentials: keys }: S3Access): S3Server {
+  const connect = () => connectTo({ endpoint, credentials: keys })
+  return {
+    endpoint,
+    credentials: keys,
+    async makePlace() {
+      const bucket = `coffer-${randomUUID()}`
+      using client = connect()
+      await client.send(new CreateBucketCommand({ Bucket: bucket }))
+      return {
+        ...{ bucket, prefix: 'coffer/', region: undefined, pathStyle: true },
+        ...{ endpoint, credentials: keys },
+      }
+    },
+    async removePlace(place) {
+      using client = connect()
+      await removeAll(client, place)
+      await client.send(new DeleteBucketCommand({ Bucket: place.bucket }))
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+/** That of TEST_S3_URL, which is as in `s3://bucket?endpoint=http://localhost:9000&region=us-east-1`. */
+export function givenS3Server(): S3Server | undefined {
+  const value = process.env['TEST_S3_URL']
+  if (value === undefined) return undefined
+  const url = new URL(value)
   const endpoint = url.searchParams.get('endpoint')
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env
   if (endpoint === null || accessKeyId === undefined || secretAccessKey === undefined) {
     throw new Error('TEST_S3_URL needs an endpoint, and credentials in the environment.')
   }
-  const given = { accessKeyId, secretAccessKey }
+  const region = url.searchParams.get('region') ?? undefined
+  const access = { endpoint, credentials: { accessKeyId, secretAccessKey } }
   return {
-    endpoint,
-    credentials: given,
+    ...access,
     async makePlace() {
-      return {
-        bucket: url.hostname,
-        prefix: `${url.pathname.slice(1)}${randomUUID()}/`,
-        region: url.searchParams.get('region') ?? undefined,
-        endpoint,
-        pathStyle: true,
-        credentials: given,
-      }
+      const prefix = `${url.pathname.slice(1)}${randomUUID()}/`
+      return { ...access, bucket: url.hostname, prefix, region, pathStyle: true }
+    },
+    async removePlace(place) {
+      using client = connectTo(access, region)
+      await removeAll(client, place)
     },
     async [Symbol.asyncDispose]() {},
+  }
+}
+
+function connectTo(access: S3Access, region = 'us-east-1'): S3Client & Disposable {
+  const client = new S3Client({ ...access, region, forcePathStyle: true })
+  return Object.assign(client, { [Symbol.dispose]: () => client.destroy() })
+}
+
+async function removeAll(client: S3Client, { bucket, prefix }: S3Place): Promise<void> {
+  const place = { Bucket: bucket, Prefix: prefix }
+  for (;;) {
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand(place))
+    for (const { Key, UploadId } of Uploads) {
+      await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }))
+    }
+    const { Contents = [] } = await client.send(new ListObjectsV2Command(place))
+    if (Uploads.length + Contents.length === 0) return
+    if (Contents.length === 0) continue
+    const Delete = { Objects: Contents.map(({ Key }) => ({ Key })), Quiet: true }
+    await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete }))
   }
 }
 
@@ -167,18 +189,6 @@ async function startSeaweed(binary: string, folder: string): Promise<Started> {
   return { child, port }
 }
 
-/** Free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return typeof address === 'object' && address !== null ? address.port : 0
-  })
-  await Promise.all(servers.map((server) => once(server.close(), 'close')))
-  return ports
-}
-
 async function untilServing(endpoint: string, child: ChildProcess): Promise<void> {
   for (;;) {
     if (child.exitCode !== null) throw new Error(`The S3 server ended with ${child.exitCode}.`)
@@ -188,8 +198,8 @@ async function untilServing(endpoint: string, child: ChildProcess): Promise<void
   }
 }
 
-/** The path of a binary, which is built if nobody did so before. */
-async function built(engine: S3Engine): Promise<string> {
+/** Builds the binary of a server, if nobody did so before; gives its path. */
+export async function buildS3Server(engine: S3Engine): Promise<string> {
   const binary = join(cache, `${engine}-${versions[engine]}`)
   const lock = `${binary}.lock`
   await mkdir(cache, { recursive: true })

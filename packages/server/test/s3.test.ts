@@ -13,8 +13,9 @@ import { describeBlobStore } from '../src/blobs/conformance.ts'
 import { openS3Driver, type S3Options } from '../src/blobs/s3.ts'
 import type { S3Place } from '../src/blobs/s3-store.ts'
 import { createUploadMemory, partBytes } from '../src/blobs/upload-memory.ts'
-import { startFaultProxy } from './fault-proxy.ts'
-import { type S3Server, startS3Server, whyNoS3Server } from './s3-server.ts'
+import { startFaultProxy } from './s3-fault-proxy.ts'
+import { type S3Server, startS3Server } from './s3-server.ts'
+import { whyNoS3Server } from './why-no-s3-server.ts'
 
 const MiB = 1024 * 1024
 const limits = { attempts: 2, connectMilliseconds: 1000, idleMilliseconds: 1000 }
@@ -92,6 +93,41 @@ describe.skipIf(reason !== undefined)(reason ?? 'S3', () => {
       }
       expect(memory.heldBytes).toBe(0)
     })
+
+    it('goes on beside many whose clients send next to nothing, which give way', async () => {
+      const memory = createUploadMemory(4 * partBytes, 200)
+      await using opened = await open({ memory })
+      const { promise: end, resolve: endAll } = Promise.withResolvers<void>()
+      let stalled = 0
+      async function* stalling(size: number) {
+        yield* pieces(size)
+        stalled += 1
+        await end
+        yield* pieces(pieceBytes)
+      }
+      const few = Array.from({ length: 12 }, (_, at) =>
+        opened.driver.write(`ad${at}`, stalling(3 * MiB)),
+      )
+      const enough = opened.driver.write('ad20', stalling(6 * MiB))
+      const slow = Promise.allSettled(few)
+      await expect.poll(() => stalled, { timeout: 10_000 }).toBeGreaterThan(8)
+      await opened.driver.write('ad21', pieces(40 * MiB))
+      // Nothing came of the others' content meanwhile.
+      endAll()
+      await enough
+      const outcomes = await slow
+      const cut = outcomes.filter(({ status }) => status === 'rejected')
+      expect(cut.length).toBeGreaterThan(0)
+      for (const outcome of cut) expect(outcome).toMatchObject({ reason: { code: 'too-slow' } })
+      expect(memory.heldBytes).toBe(0)
+      const { Uploads = [] } = await client.send(
+        new ListMultipartUploadsCommand({ Bucket: place.bucket, Prefix: place.prefix }),
+      )
+      expect(Uploads).toEqual([])
+      const size = 6 * MiB + pieceBytes
+      const read = await collect(opened.driver.read('ad20', { start: 0, end: size }))
+      expect(read.equals(Buffer.concat([bytes(6 * MiB), bytes(pieceBytes)]))).toBe(true)
+    }, 60_000)
 
     it('of large content wins alone over another of the same id at the same time', async () => {
       await using opened = await open()
@@ -242,6 +278,15 @@ describe.skipIf(reason !== undefined)(reason ?? 'S3', () => {
     it('says that the bucket is in another region, and in which', async () => {
       await expect(open({ region: 'eu-west-9' })).rejects.toThrow(
         `The bucket ${place.bucket} is in another region (us-east-1): name that in the URL.`,
+      )
+    })
+
+    it('says that the region is not known', async () => {
+      vi.stubEnv('AWS_REGION', undefined)
+      vi.stubEnv('AWS_CONFIG_FILE', '/dev/null')
+      const { endpoint: _, ...amazon } = place
+      await expect(openS3Driver({ ...amazon, endpoint: undefined, warn() {} })).rejects.toThrow(
+        `The region of the bucket ${place.bucket} is not known: name it in the URL, or set AWS_REGION.`,
       )
     })
 

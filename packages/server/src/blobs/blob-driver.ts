@@ -24,7 +24,8 @@ export interface LinkOptions {
 export interface BlobDriver {
   /**
    * Stores the whole of `source` under `id` durably, or nothing at all.
-   * Rejects with `exists` if `id` is taken, and with the source's error if that fails. All pieces
+   * Rejects with `exists` if `id` is taken, `too-slow` if others wait for what this holds while nothing
+   * comes of `source`, and with the source's error if that fails. All pieces
    * have `pieceBytes` but the last, which may be shorter. A piece is overwritten once the piece after
    * the next is asked for, unless it is the whole content.
    */

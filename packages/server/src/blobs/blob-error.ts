@@ -3,6 +3,7 @@ export type BlobErrorCode =
   | 'damaged'
   | 'exists'
   | 'too-large'
+  | 'too-slow'
   | 'full'
   | 'unavailable'
 

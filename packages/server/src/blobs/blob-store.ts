@@ -21,8 +21,8 @@ export interface BlobStore {
    * Writes a new blob durably, or leaves nothing behind. A piece of `source` is the source's again
    * once the next is asked for. A `reader` is given all of it too.
    *
-   * @throws BlobError `too-large` at the first byte over `maxBytes`, `exists`, `full`,
-   *   `unavailable`; what `source` or `reader` throws comes through unchanged.
+   * @throws BlobError `too-large` at the first byte over `maxBytes`, `exists`, `too-slow`,
+   *   `full`, `unavailable`; what `source` or `reader` throws comes through unchanged.
    */
   write(
     id: string,

@@ -34,15 +34,18 @@ export async function* readObject(
     const pieces = gatherPieces(answer.body, at)
     try {
       for (;;) {
-        const next = await pieces.next().catch((error: unknown) => {
+        const more = pieces.next().catch((error: unknown) => {
           failure = error
         })
+        const next = await store.await(more)
         if (next === undefined || next.done === true) break
         at += next.value.length
         if (at > end) throw new Error(`The S3 store sent more than was asked for of blob ${id}.`)
         yield next.value
       }
     } finally {
+      // Of a generator that waits, it would wait too.
+      answer.body.destroy()
       await pieces.return(undefined)
     }
     if (at === end) return

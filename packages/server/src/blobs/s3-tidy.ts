@@ -11,7 +11,7 @@ import { abortUpload } from './s3-write.ts'
 const minute = 60_000
 /** Between two looks of one process: a list of uploads costs the store more than a read. */
 const restMilliseconds = 10 * minute
-/** By the store's own clock. No upload of a living process takes so long. */
+/** By the store's own clock, or since it was first seen. No upload of a living process takes so long. */
 const oldMilliseconds = 24 * 60 * minute
 
 export interface S3TidyNeeds {
@@ -25,27 +25,37 @@ export interface S3TidyNeeds {
 /** Gives what a driver does at times; most times it does nothing. */
 export function createS3Tidy({ store, prefix, running, now }: S3TidyNeeds): () => Promise<void> {
   let lookedAt = Number.NEGATIVE_INFINITY
+  /** When those of which the store does not tell were first seen, by our clock. */
+  let seen = new Map<string, number>()
 
   function isOver({ UploadId = '', Initiated }: MultipartUpload, date: number): boolean {
-    // Not every store tells when; what may be new is not ours to remove.
-    if (Initiated === undefined || running.has(UploadId)) return false
-    return date - Initiated.getTime() > oldMilliseconds
+    if (running.has(UploadId)) return false
+    const age = Initiated === undefined ? now() - firstSeen(UploadId) : date - Initiated.getTime()
+    return age > oldMilliseconds
+  }
+
+  function firstSeen(UploadId: string): number {
+    return seen.get(UploadId) ?? now()
   }
 
   return async () => {
     if (now() - lookedAt < restMilliseconds) return
     lookedAt = now()
     let markers: Markers = {}
+    const seenNow = new Map<string, number>()
     do {
       const page = await listUploads(store, `${prefix}blobs/`, markers)
       if (page === undefined) return
       for (const upload of page.uploads) {
         const { Key, UploadId } = upload
-        if (Key === undefined || UploadId === undefined || !isOver(upload, page.date)) continue
+        if (Key === undefined || UploadId === undefined) continue
+        seenNow.set(UploadId, firstSeen(UploadId))
+        if (!isOver(upload, page.date)) continue
         await abortUpload(store, { Bucket: store.bucket, Key }, UploadId)
       }
       markers = page.next
     } while (markers.KeyMarker !== undefined)
+    seen = seenNow
   }
 }
 

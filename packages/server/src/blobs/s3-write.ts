@@ -7,6 +7,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -19,8 +20,8 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { BlobError } from './blob-error.ts'
-import { isAbsent, isNamed, isRefused, isStatus, type S3Store } from './s3-store.ts'
-import { partBytes, type UploadMemory } from './upload-memory.ts'
+import { isAbsent, isNamed, isRefused, isStatus, type S3Store, StoreSilent } from './s3-store.ts'
+import { leastPartBytes, type Part, partBytes, type UploadMemory } from './upload-memory.ts'
 
 /** Names the write that made an object, so that it is known again when an answer was lost. */
 const writeName = 'coffer-write'
@@ -49,25 +50,44 @@ export function createS3Writer({ store, memory, isConditional }: S3WriterNeeds):
 
   async function write(id: string, source: AsyncIterable<Uint8Array>): Promise<void> {
     const target = createTarget(store, id, isConditional)
-    const part = memory.part()
+    const pieces = source[Symbol.asyncIterator]()
+    let part = memory.part()
     let upload: MultipartUpload | undefined
     let bytes = 0
+    let isRead = false
+
+    async function sendPart(): Promise<void> {
+      upload ??= createMultipartUpload(target, running)
+      const full = part
+      part = memory.part()
+      await upload.add(full)
+    }
+
     try {
-      for await (const piece of source) {
-        if (part.bytes + piece.length > partBytes) {
-          upload ??= createMultipartUpload(target, running)
-          await upload.add(part.content())
-          part.next()
+      let asked = pieces.next()
+      for (;;) {
+        // A source that fails has ended.
+        asked.catch(() => {
+          isRead = true
+        })
+        const next = await part.next(asked)
+        if (next === undefined) {
+          if (part.bytes < leastPartBytes) throw tooSlow()
+          await sendPart()
+          continue
         }
-        await part.add(piece)
-        bytes += piece.length
+        if (next.done === true) break
+        if (part.bytes + next.value.length > partBytes) await sendPart()
+        await part.add(next.value)
+        bytes += next.value.length
+        asked = pieces.next()
       }
+      isRead = true
       if (upload === undefined) {
         await target.put(part.content())
         return
       }
-      await upload.add(part.content())
-      part.end()
+      await upload.add(part)
       await upload.complete(bytes)
     } catch (error) {
       part.end()
@@ -76,6 +96,8 @@ export function createS3Writer({ store, memory, isConditional }: S3WriterNeeds):
     } finally {
       part.end()
       upload?.end()
+      // The last, as it waits for a piece that is still asked for.
+      if (!isRead) await pieces.return?.()
     }
   }
 
@@ -141,6 +163,7 @@ function createTarget(store: S3Store, id: string, isConditional: boolean) {
       try {
         await request()
       } catch (error) {
+        if (error instanceof StoreSilent) throw error
         // An attempt before the last may have made it, which then looks like somebody else's.
         if (await isMade(bytes)) return
         throw isRefused(error) ? exists(id, error) : error
@@ -148,7 +171,10 @@ function createTarget(store: S3Store, id: string, isConditional: boolean) {
     },
 
     put(content: Uint8Array): Promise<void> {
-      const request = { ...object, ...condition, Metadata: { [writeName]: mark }, Body: content }
+      const request = {
+        ...{ ...object, ...condition, Metadata: { [writeName]: mark } },
+        ...{ Body: content, ChecksumCRC32: checksumOf(content) },
+      }
       return this.make(content.length, () =>
         store.ask((client, options) => client.send(new PutObjectCommand(request), options)),
       )
@@ -162,7 +188,12 @@ type MultipartUpload = ReturnType<typeof createMultipartUpload>
 function createMultipartUpload(target: Target, running: Set<string>) {
   const { store, object } = target
   const parts: CompletedPart[] = []
+  const leaving = new AbortController()
   let id: string | undefined
+  let creating: Promise<string> | undefined
+  /** The sending of the last part, and of the one before it. */
+  let sending = Promise.resolve()
+  let sends: Promise<void>[] = []
 
   async function create(): Promise<string> {
     const { UploadId, $metadata } = await store.ask((client, options) =>
@@ -199,18 +230,41 @@ function createMultipartUpload(target: Target, running: Set<string>) {
     }
   }
 
-  return {
-    async add(content: Uint8Array): Promise<void> {
-      const UploadId = id ?? (await create())
-      const PartNumber = parts.length + 1
-      const request = { ...object, UploadId, PartNumber, Body: content }
-      const { ETag, ChecksumCRC32 } = await store.ask((client, options) =>
-        client.send(new UploadPartCommand(request), options),
+  async function send(part: Part): Promise<void> {
+    const PartNumber = parts.push({})
+    const Body = part.content()
+    const ChecksumCRC32 = checksumOf(Body)
+    try {
+      creating ??= create()
+      const request = { ...object, UploadId: await creating, PartNumber, Body, ChecksumCRC32 }
+      const answer = await store.ask(
+        (client, options) => client.send(new UploadPartCommand(request), options),
+        leaving.signal,
       )
-      parts.push({ PartNumber, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) })
+      // Not every store keeps it.
+      const kept = answer.ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }
+      parts[PartNumber - 1] = { PartNumber, ETag: answer.ETag, ...kept }
+    } finally {
+      part.end()
+    }
+  }
+
+  return {
+    /**
+     * Sends a part, which ends then, and resolves once the one before it has arrived: the next is
+     * filled while one is sent, and two are sent at once where the source is faster than the store.
+     */
+    async add(part: Part): Promise<void> {
+      const before = sending
+      sending = send(part)
+      sends = [before, sending]
+      // Who adds the next part learns of it.
+      sending.catch(() => {})
+      await before
     },
 
-    complete(bytes: number): Promise<void> {
+    async complete(bytes: number): Promise<void> {
+      await sending
       const request = {
         ...object,
         ...target.condition,
@@ -226,6 +280,9 @@ function createMultipartUpload(target: Target, running: Set<string>) {
 
     /** Removes what is there of it, as far as the store can be asked; `tidy` does the rest. */
     async abort(): Promise<void> {
+      leaving.abort()
+      await Promise.allSettled(sends)
+      if (store.isSilent) return
       try {
         if (id !== undefined) await abortUpload(store, object, id)
         else await abortOthers()
@@ -262,6 +319,20 @@ export async function abortUpload(
       throw error
     }
   }
+}
+
+/**
+ * As the store holds it against what it gets, and refuses what changed on its way. Computed here, once,
+ * as the answer's is not to be trusted where it goes into the list of parts.
+ */
+function checksumOf(content: Uint8Array): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc32(content))
+  return bytes.toString('base64')
+}
+
+function tooSlow(): BlobError {
+  return new BlobError('too-slow', 'The content came too slowly while others waited.')
 }
 
 function exists(id: string, cause?: unknown): BlobError {

@@ -78,6 +78,23 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
     }
   }
 
+  let checkedAt = Number.NEGATIVE_INFINITY
+  let checking: Promise<void> | undefined
+
+  /** By writing an object: nothing less tells that a store is full, or that credentials are reading ones. */
+  async function checkNow(): Promise<void> {
+    const startedAt = now()
+    const milliseconds = limits.checkMilliseconds
+    const { VersionId } = await store.askWithin(milliseconds, (client, asked) =>
+      client.send(new PutObjectCommand({ ...checked, Body: Buffer.from('check') }), asked),
+    )
+    if (isVersioned && VersionId !== undefined) {
+      const remove = new DeleteObjectCommand({ ...checked, VersionId })
+      await store.askWithin(milliseconds, (client, asked) => client.send(remove, asked))
+    }
+    checkedAt = startedAt
+  }
+
   return {
     write: (id, source) => writer.write(id, source),
     read: (id, range) => readObject(store, id, range),
@@ -122,13 +139,11 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
     },
 
     async check() {
-      const milliseconds = limits.checkMilliseconds
-      const { VersionId } = await store.askWithin(milliseconds, (client, asked) =>
-        client.send(new PutObjectCommand({ ...checked, Body: Buffer.from('check') }), asked),
-      )
-      if (!isVersioned || VersionId === undefined) return
-      const remove = new DeleteObjectCommand({ ...checked, VersionId })
-      await store.askWithin(milliseconds, (client, asked) => client.send(remove, asked))
+      if (!store.isSilent && now() - checkedAt < limits.checkedMilliseconds) return
+      checking ??= checkNow().finally(() => {
+        checking = undefined
+      })
+      await checking
     },
 
     tidy,

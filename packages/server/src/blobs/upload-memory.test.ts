@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { pieceBytes, smallBytes } from './blob-driver.ts'
@@ -19,13 +20,22 @@ describe('the memory of uploads', () => {
           const memory = createUploadMemory(bound)
           let ended = 0
           async function upload(count: number): Promise<void> {
-            const part = memory.part()
+            let part = memory.part()
+            let full: Part | undefined
             for (let sent = 0; sent < count; sent += 1) {
               await s.schedule(Promise.resolve())
-              if (part.bytes === partBytes) part.next()
+              if (part.bytes === partBytes) {
+                // One is sent while the next is filled, and ends meanwhile.
+                const sent = part
+                full?.end()
+                full = sent
+                s.schedule(Promise.resolve()).then(sent.end)
+                part = memory.part()
+              }
               await part.add(piece)
               expect(memory.heldBytes).toBeLessThanOrEqual(bound)
             }
+            full?.end()
             part.end()
             ended += 1
           }
@@ -104,19 +114,43 @@ describe('the memory of uploads', () => {
     expect(memory.heldBytes).toBe(0)
   })
 
-  it('is kept from part to part, until another upload waits for it', async () => {
-    const memory = createUploadMemory(2 * partBytes)
-    const [one, other, third] = [memory.part(), memory.part(), memory.part()]
-    await fill(one)
-    await fill(other)
-    one.next()
-    expect([one.bytes, memory.heldBytes]).toEqual([0, 2 * partBytes])
-    const waiting = third.add(piece)
-    one.next()
-    await waiting
-    expect(memory.heldBytes).toBe(partBytes + pieceBytes)
-    await one.add(piece)
-    expect(memory.heldBytes).toBe(partBytes + 2 * pieceBytes)
+  describe('of which others wait for more', () => {
+    const patience = 100
+    const never = new Promise<string>(() => {})
+
+    it('is asked for from a part for whose content it waits too long, and from no other', async () => {
+      const memory = createUploadMemory(2 * partBytes, patience)
+      const [slow, quick, full] = [memory.part(), memory.part(), memory.part()]
+      await slow.add(piece)
+      await quick.add(piece)
+      // It waits for the store, and not for its content.
+      await fill(full)
+      const rest = memory.part().add(Buffer.alloc(partBytes))
+      const start = performance.now()
+      const asked = slow.next(never)
+      for (let count = 0; count < 8; count += 1) {
+        expect(await quick.next(sleep(patience / 3, 'content'))).toBe('content')
+      }
+      expect(await asked).toBeUndefined()
+      expect(performance.now() - start).toBeGreaterThanOrEqual(patience)
+      full.end()
+      await rest
+    })
+
+    it('is not asked for while nobody waits, however slow they are', async () => {
+      const part = createUploadMemory(2 * partBytes, patience).part()
+      await part.add(piece)
+      expect(await part.next(sleep(500, 'content'))).toBe('content')
+    })
+
+    it('is not asked for from who holds none of it', async () => {
+      const memory = createUploadMemory(2 * partBytes, patience)
+      await fill(memory.part())
+      await fill(memory.part())
+      const rest = memory.part().add(piece)
+      expect(await memory.part().next(sleep(500, 'content'))).toBe('content')
+      await Promise.race([rest, sleep(0)])
+    })
   })
 
   it('makes small content wait for nobody', async () => {

@@ -62,6 +62,8 @@ function toServiceError(error: unknown, { headers }: FastifyRequest): ServiceErr
         return storageFull(error)
       case 'unavailable':
         return serviceUnavailable(error)
+      case 'too-slow':
+        return new ServiceError('request_timeout', error.message)
       // Whatever else a blob store refuses is the service's own fault, as is any other error.
       case 'not-found':
       case 'exists':

@@ -8,6 +8,7 @@ import {
   type RequestListener,
   type ServerResponse,
 } from 'node:http'
+import { createFaultPlan, type FaultPlan } from './fault-plan.ts'
 
 /** What a request asks of the store. */
 export type Operation =
@@ -28,36 +29,19 @@ export type Fault =
   /** The answer says something else than the store does. */
   | { readonly headers: Record<string, string>; body?(text: string): string }
 
-export interface FaultProxy extends AsyncDisposable {
+export interface FaultProxy
+  extends FaultPlan<Operation, Operation | 'any', Fault>,
+    AsyncDisposable {
   readonly endpoint: string
-  /** Every request that came, in order. */
-  readonly requests: readonly Operation[]
-  /** Puts a fault into the next requests of one kind. */
-  fail(operation: Operation, fault: Fault, times?: number): void
-  /** No more faults. */
-  heal(): void
-  /** Calls back when the request has come, before anything is done with it. */
-  before(operation: Operation, act: () => Promise<void>): void
 }
 
 export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
-  const requests: Operation[] = []
-  let faults: { operation: Operation; fault: Fault; times: number }[] = []
-  let acts: { operation: Operation; act: () => Promise<void> }[] = []
-
-  function faultOf(operation: Operation): Fault | undefined {
-    const found = faults.find((one) => one.operation === operation && one.times > 0)
-    if (found !== undefined) found.times -= 1
-    return found?.fault
-  }
+  const plan = createFaultPlan<Operation, Operation | 'any', Fault>(
+    (came, wanted) => wanted === 'any' || came === wanted,
+  )
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const operation = operationOf(request)
-    requests.push(operation)
-    const due = acts.find((one) => one.operation === operation)
-    acts = acts.filter((one) => one !== due)
-    await due?.act()
-    const fault = faultOf(operation)
+    const fault = await plan.arrive(operationOf(request))
     if (fault !== undefined && 'hang' in fault) return
     if (fault !== undefined && 'reset' in fault && fault.reset === 'before') {
       request.socket.resetAndDestroy()
@@ -116,14 +100,8 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
   const port = typeof address === 'object' && address !== null ? address.port : 0
 
   return {
+    ...plan,
     endpoint: `http://127.0.0.1:${port}`,
-    requests,
-    fail: (operation, fault, times = 1) => void faults.push({ operation, fault, times }),
-    heal() {
-      faults = []
-      acts = []
-    },
-    before: (operation, act) => void acts.push({ operation, act }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       await once(server.close(), 'close')
