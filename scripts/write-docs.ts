@@ -17,7 +17,10 @@ once. This page is written by \`npm run docs\` from the settings themselves.
 
 const rows = Object.entries(settings).map(([name, setting]) => {
   const secret = 'secret' in setting
-  const note = secret ? ` Not a flag; \`${name}_FILE\` may name a file that holds it.` : ''
+  const file = secret || 'mayBeInFile' in setting
+  const note =
+    (secret ? ' Not a flag.' : '') +
+    (file ? ` \`${name}_FILE\` may name a file that holds it.` : '')
   const standard = setting.standard === undefined ? '' : `\`${setting.standard}\``
   return `| \`${name}\` | ${setting.description}${note} | ${standard} |\n`
 })

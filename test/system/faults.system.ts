@@ -85,13 +85,14 @@ async function runSeed(seed: number, fired: Map<string, number>): Promise<number
     const blobs = createBlobStore(withDriverFaults(driver, faults))
     const settings = {
       profile: 'open',
+      downloads: 'stream',
       maxFileBytes: 700 * KiB,
       maxPartBytes: 200 * KiB,
       uploadSeconds: 3600,
       organizationQuotaBytes: quota,
     } as const
     const service = await openService({
-      ...{ metadata, blobs, rules, trialRules },
+      ...{ metadata, blobs, isShared: false, rules, trialRules },
       ...{ clock, ids, log, measures, settings },
     })
     const owner = await plain.ensureOwner({

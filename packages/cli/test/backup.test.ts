@@ -113,7 +113,7 @@ describe.concurrent('coffer backup, then coffer restore', () => {
     const blob = findBlob(store.path, gone)
     changeRows(
       store,
-      `insert into loose_blobs select blob_id, 0 from segments where file_id = '${gone}'`,
+      `insert into loose_blobs (blob_id, sweep_after) select blob_id, 0 from segments where file_id = '${gone}'`,
     )
     changeRows(store, `delete from segments where file_id = '${gone}'`)
     changeRows(store, `delete from files where id = '${gone}'`)

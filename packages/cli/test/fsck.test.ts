@@ -142,7 +142,7 @@ describe.concurrent('coffer fsck', () => {
       (store) =>
         changeRows(
           store,
-          `insert into loose_blobs values ('${blobOf(store, store.large[0] ?? '')}', 0)`,
+          `insert into loose_blobs (blob_id, sweep_after) values ('${blobOf(store, store.large[0] ?? '')}', 0)`,
         ),
       ['held-and-loose'],
     ],
@@ -254,7 +254,10 @@ describe.concurrent('coffer fsck --repair', () => {
     const [gone = '', cut = '', loose = ''] = store.large
     await rm(findBlob(store.path, gone))
     await truncate(findBlob(store.path, cut), 7)
-    changeRows(store, `insert into loose_blobs values ('${blobOf(store, loose)}', 0)`)
+    changeRows(
+      store,
+      `insert into loose_blobs (blob_id, sweep_after) values ('${blobOf(store, loose)}', 0)`,
+    )
     changeRows(store, 'update organizations set used_bytes = 0')
     await addOrphan(store)
 

@@ -557,9 +557,8 @@ describe.concurrent('what the server refuses', () => {
     await using server = await startServer()
     const { id } = await server.create()
     const other = apiOf({ ...(await server.addTenant()), url: server.url })
-    for (const ask of [other.retrieveFile(id), other.downloadFile(id), other.deleteFile(id)]) {
-      await expect(ask).rejects.toThrow(NotFoundException)
-    }
+    const asked = [other.retrieveFile(id), other.downloadFile(id), other.deleteFile(id)]
+    await Promise.all(asked.map((ask) => expect(ask).rejects.toThrow(NotFoundException)))
   })
 
   it('is a ConnectionException where no server is', async () => {
@@ -591,7 +590,7 @@ describe.concurrent('an AbortSignal', () => {
       api.createFile(new Blob(['1']), 'user_data', options),
       api.checkFile(new Blob(['1']), 'user_data', options),
     ]
-    for (const call of calls) await expect(call).rejects.toBe(reason)
+    await Promise.all(calls.map((call) => expect(call).rejects.toBe(reason)))
     expect(server.requests).toEqual([])
   })
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { limits } from '@coffer/contract'
 import { z } from 'zod'
+import { BlobsUrl, MetadataUrl } from './store-urls.ts'
 
 const bytes = z.coerce.number().pipe(z.int('expected a whole number of bytes').min(1))
 const count = z.coerce.number().pipe(z.int('expected a whole number').min(1))
@@ -19,23 +20,6 @@ const Listen = z.string().transform((text, context) => {
   return { host, port: Number(port) }
 })
 
-const MetadataUrl = z.string().transform((text, context) => {
-  if (text.startsWith('sqlite:') && text.length > 'sqlite:'.length) {
-    return { driver: 'sqlite' as const, path: text.slice('sqlite:'.length) }
-  }
-  context.addIssue({ code: 'custom', message: 'expected sqlite:PATH or sqlite::memory:' })
-  return z.NEVER
-})
-
-const BlobsUrl = z.string().transform((text, context) => {
-  if (text === 'memory:') return { driver: 'memory' as const }
-  if (text.startsWith('file:') && text.length > 'file:'.length) {
-    return { driver: 'disk' as const, folder: text.slice('file:'.length) }
-  }
-  context.addIssue({ code: 'custom', message: 'expected file:FOLDER or memory:' })
-  return z.NEVER
-})
-
 interface Setting {
   readonly schema: z.ZodType
   /** What the setting does, with its unit, as a sentence for `--help` and the documentation. */
@@ -44,6 +28,8 @@ interface Setting {
   readonly standard: string | undefined
   /** Whether the value is a secret: never shown, not a flag, and readable from NAME_FILE. */
   readonly secret?: true
+  /** Whether the value may stand in a file, which NAME_FILE names, too. Secrets may always. */
+  readonly mayBeInFile?: true
 }
 
 /** By environment name. `--max-file-bytes` is the flag of COFFER_MAX_FILE_BYTES, and so on. */
@@ -60,13 +46,25 @@ export const settings = {
   },
   COFFER_METADATA_URL: {
     schema: MetadataUrl,
-    description: 'Where rows are kept: sqlite:PATH, by default coffer.db in the data folder.',
+    description:
+      'Where rows are kept: sqlite:PATH, by default coffer.db in the data folder, or ' +
+      'postgres://USER@HOST:PORT/DATABASE, with sslmode as libpq has it.',
     standard: undefined,
+    mayBeInFile: true,
   },
   COFFER_BLOBS_URL: {
     schema: BlobsUrl,
-    description: 'Where bytes are kept: file:FOLDER, by default blobs in the data folder.',
+    description:
+      'Where bytes are kept: file:FOLDER, by default blobs in the data folder, or ' +
+      's3://BUCKET/PREFIX?region=…&endpoint=…&pathStyle=true, with the credentials that the AWS SDK finds.',
     standard: undefined,
+    mayBeInFile: true,
+  },
+  COFFER_METADATA_CONNECTIONS: {
+    schema: count,
+    description:
+      'The most connections to PostgreSQL for reads; each server has one more, for writes.',
+    standard: '10',
   },
   COFFER_API_KEY: {
     schema: z.string().min(1, 'expected a key').trim(),
@@ -82,6 +80,22 @@ export const settings = {
       'open: the owner may download every file, and training files may have no extension. ' +
       "openai: the vendor's refusals too.",
     standard: 'open',
+  },
+  COFFER_DOWNLOADS: {
+    schema: z.enum(['stream', 'redirect']),
+    description:
+      'stream: content comes through the server, which checks it. redirect: clients are sent to S3 ' +
+      'for whole files, by a link that works for five minutes; they must be able to reach it.',
+    standard: 'stream',
+  },
+  COFFER_READ_ONLY: {
+    schema: z
+      .enum(['true', 'false'], 'expected true or false')
+      .transform((text) => text === 'true'),
+    description:
+      'true: nothing is stored, deleted or swept, as for the last run of coffer migrate. Such requests ' +
+      'are answered with 503.',
+    standard: 'false',
   },
   COFFER_CONTENT_RULES: {
     schema: z.enum(['strict', 'full', 'openai', 'off']),
@@ -161,8 +175,11 @@ export interface Config {
   readonly dataFolder: string
   readonly metadata: Value<'COFFER_METADATA_URL'>
   readonly blobs: Value<'COFFER_BLOBS_URL'>
+  readonly metadataConnections: number
   readonly apiKey: string | undefined
   readonly profile: Value<'COFFER_PROFILE'>
+  readonly downloads: Value<'COFFER_DOWNLOADS'>
+  readonly readOnly: boolean
   readonly contentRules: Value<'COFFER_CONTENT_RULES'>
   readonly maxFileBytes: number
   readonly maxFileTokens: number
@@ -213,8 +230,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       driver: 'disk' as const,
       folder: join(dataFolder, 'blobs'),
     },
+    metadataConnections: read('COFFER_METADATA_CONNECTIONS'),
     apiKey: read('COFFER_API_KEY'),
     profile: read('COFFER_PROFILE'),
+    downloads: read('COFFER_DOWNLOADS'),
+    readOnly: read('COFFER_READ_ONLY'),
     contentRules: read('COFFER_CONTENT_RULES'),
     maxFileBytes: read('COFFER_MAX_FILE_BYTES'),
     maxFileTokens: read('COFFER_MAX_FILE_TOKENS'),
@@ -229,18 +249,26 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     stopSeconds: read('COFFER_STOP_SECONDS'),
     logLevel: read('COFFER_LOG_LEVEL'),
   }
+  if (values.downloads === 'redirect') {
+    if (values.blobs.driver !== 's3') faults.push('COFFER_DOWNLOADS: redirect needs bytes in S3')
+    if (values.profile !== 'open') {
+      faults.push(
+        'COFFER_DOWNLOADS: redirect needs COFFER_PROFILE=open, as the vendor does not redirect',
+      )
+    }
+  }
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   // Without a fault, every setting that has a default has a value.
   return Object.freeze(values as Config)
 }
 
-/** A secret may stand in a file, so that it need not be in the environment. */
+/** A secret, or what may hold one, may stand in a file, so that it need not be in the environment. */
 function readText(
   env: Readonly<Record<string, string | undefined>>,
   name: SettingName,
 ): string | undefined {
   const setting: Setting = settings[name]
-  const file = setting.secret === true ? env[`${name}_FILE`] : undefined
+  const file = setting.secret || setting.mayBeInFile ? env[`${name}_FILE`] : undefined
   const text = env[name] || undefined
   if (file === undefined || file === '') return text
   if (text !== undefined) throw new Error(`set either ${name} or ${name}_FILE, not both`)

@@ -8,9 +8,9 @@ import { openRules } from './open-rules.ts'
 import { openStores } from './open-stores.ts'
 import { type Clock, systemClock } from './service/clock.ts'
 import { createIds, createRandom } from './service/ids.ts'
-import { openService } from './service/service.ts'
+import { signSeconds } from './service/presence.ts'
+import { openService, type Service } from './service/service.ts'
 import { setUp } from './service/setup.ts'
-import type { Sweep } from './service/sweep.ts'
 
 export interface Server {
   /** Where it serves, as http://HOST:PORT. */
@@ -38,36 +38,51 @@ export async function serve(
   // While the threads of the stores start, this one loads what answers requests.
   const loading = Promise.all([import('./http/app.ts'), import('./http/metrics.ts')])
   loading.catch(() => {})
-  const stores = started.use(await openStores(config))
+  const stores = started.use(await openStores(config, (message) => logger.warn(message)))
   const [{ createApp }, { createMetrics }] = await loading
   const ids = createIds(createRandom(randomFillSync))
   const metrics = createMetrics()
   const needs = { ...stores, clock, ids, log: logger, measures: metrics }
   const rules = started.use(openRules(config))
   const service = await openService({ ...needs, ...rules, settings: config })
-  const sweeping = new AbortController()
-  const { idleSeconds, maxUploadBytes, maxPartBytes } = config
+  const stopping = new AbortController()
+  const { idleSeconds, maxUploadBytes, maxPartBytes, readOnly } = config
   const app = await createApp({
     ...{ service, logger, metrics },
-    ...{ idleSeconds, maxUploadBytes, maxPartBytes },
+    ...{ idleSeconds, maxUploadBytes, maxPartBytes, readOnly },
   })
   started.defer(() => app.close())
   const url = await listen(app, config.listen)
   // Only now, as a key that was made but never shown would be lost.
   const firstKey = await setUp({ ...stores, clock, ids }, config.apiKey)
-  const sweeps = sweepRegularly(service.sweep, config.sweepSeconds, sweeping.signal, logger)
+  const leaving = new AbortController()
+  const sweep = () => service.sweep.run(stopping.signal)
+  const sweeps = readOnly
+    ? undefined
+    : regularly(sweep, { seconds: config.sweepSeconds, signal: stopping.signal, log: logger })
+  // One that sweeps nothing has no share of the sweep, and is not looked at.
+  const signs =
+    stores.isShared && !readOnly
+      ? regularly(service.presence.renew, {
+          ...{ seconds: signSeconds, signal: leaving.signal, log: logger },
+        })
+      : undefined
 
   const running = started.move()
   return {
     url,
     firstKey,
     async stop(hurry) {
-      sweeping.abort()
+      stopping.abort()
       await close(app, config.stopSeconds, hurry)
       await sweeps
       // Requests whose connections were cut may still wait for texts to be read.
       await rules.giveUp()
       await service.settled()
+      // Until then the others must not take what requests are still writing.
+      leaving.abort()
+      await signs
+      await leave(service, logger)
       await running.disposeAsync()
     },
   }
@@ -96,20 +111,32 @@ async function close(
   }
 }
 
-async function sweepRegularly(
-  sweep: Sweep,
-  everySeconds: number,
-  signal: AbortSignal,
-  log: FastifyBaseLogger,
+interface Regularly {
+  readonly seconds: number
+  readonly signal: AbortSignal
+  readonly log: FastifyBaseLogger
+}
+
+/** What fails is done the next time; until the signal. */
+async function regularly(
+  work: () => Promise<void>,
+  { seconds, signal, log }: Regularly,
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      await sweep.run(signal)
+      await work()
     } catch (error) {
-      log.error({ err: error }, 'a sweep failed; the next one tries again')
+      log.error({ err: error }, 'work in the background failed; the next turn tries again')
     }
-    await delay(everySeconds * 1000, undefined, { signal }).catch((error: unknown) => {
+    await delay(seconds * 1000, undefined, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
   }
+}
+
+/** If it fails the others, or the next start, find out by themselves. */
+async function leave({ presence }: Service, log: FastifyBaseLogger): Promise<void> {
+  await presence.leave().catch((error: unknown) => {
+    log.warn({ err: error }, 'the server ends without a word to the others')
+  })
 }

@@ -180,6 +180,7 @@ describe('an id that is no file', () => {
     ['of dots', '%2e%2e', '%2e%2e'],
     ['that is empty', '', ''],
     ['that is very long', 'x'.repeat(15_000), 'x'.repeat(15_000)],
+    ['with a NUL, as no database stores it', 'file-\0', 'file-\0'],
     ['that SQL reads', "' or 1=1 --", "' or 1=1 --"],
   ])('is refused %s', async (_, id_, named) => {
     const response = await server.fetch(`/v1/files/${encodeURIComponent(id_)}`)

@@ -12,8 +12,11 @@ export async function makeStores(): Promise<TestStores> {
   switch (kind) {
     case 'sqlite-disk':
       return makeDiskStores()
-    case 'postgres-s3':
-      throw new Error('COFFER_TEST_STORES=postgres-s3: there are no tests on them yet.')
+    case 'postgres-s3': {
+      // Imported where it is used: to load the SDK takes longer than many a test.
+      const { makePostgresS3Stores } = await import('./postgres-s3-stores.ts')
+      return makePostgresS3Stores()
+    }
     default:
       throw new Error(`COFFER_TEST_STORES=${kind}: expected sqlite-disk or postgres-s3`)
   }

@@ -384,6 +384,12 @@ describe('what is refused', () => {
     ['no filename', { 'upload-metadata': `purpose ${encoded('user_data')}` }, 400, /'filename'/],
     ['an unknown purpose', { 'upload-metadata': metadata({ purpose: 'x' }) }, 400, /'x'/],
     ['a name that is none', { 'upload-metadata': metadata({ filename: 'a\0' }) }, 400, /filename/],
+    [
+      'a type that is none',
+      { 'upload-metadata': metadata({ filetype: 'a/b\0' }) },
+      400,
+      /filetype/,
+    ],
     ['metadata that is none', { 'upload-metadata': 'purpose %%' }, 400, /upload-metadata/],
   ])('at its creation: %s', async (_, headers, status, message) => {
     const all = Object.entries({ ...needed, ...headers }).filter(([, value]) => value !== '')
@@ -497,10 +503,10 @@ describe('tus-js-client', () => {
           if (passed > cut) client.resetAndDestroy()
         })
         socket.on('data', (piece: Buffer) => client.write(piece))
-        for (const [one, other] of [[client, socket] as const, [socket, client] as const]) {
-          one.on('close', () => other.destroy())
-          one.on('error', () => {})
-        }
+        // To the server comes all that came from the client before the break.
+        client.on('close', () => socket.end())
+        socket.on('close', () => client.destroy())
+        for (const end of [client, socket]) end.on('error', () => {})
       })
     })
     door.listen(0, '127.0.0.1')

@@ -475,6 +475,11 @@ describe('a new Upload', () => {
       "Invalid 'mime_type': string too long. Expected a string with maximum length 255, but got",
       'mime_type',
     ],
+    [
+      { mime_type: 'text/plain\0' },
+      "Invalid value for 'mime_type': expected a text without control characters.",
+      'mime_type',
+    ],
     [{ colour: 'red' }, "Unknown parameter: 'colour'.", 'colour'],
     [{ purpose: 'batch', filename: 'a.txt' }, 'Invalid file format for Batch API', null],
     [{ expires_after: 7 }, "Invalid type for 'expires_after': expected an object", 'expires_after'],

@@ -12,6 +12,7 @@ import { createInvalidRequests } from './invalid-requests.ts'
 import type { Metrics } from './metrics.ts'
 import { refuseOtherMethods } from './other-methods.ts'
 import { answerError } from './problems.ts'
+import { refuseChanges } from './read-only.ts'
 import { newRequestId } from './request-id.ts'
 import { logRequests } from './request-log.ts'
 import { addServiceRoutes, describeRoutes } from './service-routes.ts'
@@ -28,6 +29,8 @@ export interface AppNeeds {
   readonly maxUploadBytes: number
   /** The size of one part. */
   readonly maxPartBytes: number
+  /** Whether all that would change something is refused. */
+  readonly readOnly: boolean
 }
 
 export async function createApp({
@@ -37,6 +40,7 @@ export async function createApp({
   idleSeconds,
   maxUploadBytes,
   maxPartBytes,
+  readOnly,
 }: AppNeeds): Promise<FastifyInstance> {
   const idle = idleSeconds * 1000
   const checkFraming = createFramingCheck()
@@ -98,6 +102,7 @@ export async function createApp({
     await own.register(
       async (api) => {
         requireCaller(api, service.access)
+        if (readOnly) refuseChanges(api)
         addFileRoutes(api, service.files)
         addUploadRoutes(api, { uploads: service.uploads, maxUploadBytes })
         addTusRoutes(api, { uploads: service.uploads, maxUploadBytes, maxPartBytes })

@@ -113,6 +113,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       params: FileId,
       response: {
         200: { description: 'The content.', content: bytes },
+        302: z.null().describe('The whole content is where Location says, for a while.'),
         206: { description: 'The range of the content that was asked for.', content: bytes },
         304: z.null().describe('The content has not changed.'),
         ...failure,

@@ -2,6 +2,7 @@
 
 import { safeParse } from 'fast-content-type-parse'
 import type { FastifyRequest } from 'fastify'
+import { hasControlCharacters } from '../service/control-characters.ts'
 import {
   checkInteger,
   contentTypeUnsupported,
@@ -11,6 +12,7 @@ import {
   parameterUnknown,
   ServiceError,
   stringTooLong,
+  valueInvalid,
 } from '../service/errors.ts'
 import { readBody } from './body-source.ts'
 
@@ -71,6 +73,13 @@ export function takeString(value: unknown, param: string, mostLength?: number): 
     throw stringTooLong(param, value.length, mostLength)
   }
   return value
+}
+
+/** A string that is shown as it is. @param mostLength in UTF-16 code units. */
+export function takeLine(value: unknown, param: string, mostLength: number): string {
+  const line = takeString(value, param, mostLength)
+  if (hasControlCharacters(line)) throw valueInvalid(param, 'a text without control characters')
+  return line
 }
 
 export function takeInteger(

@@ -1,10 +1,10 @@
 /** The form that adds a part: its bytes and, as an extension, their SHA-256, in any order. */
 
 import {
-  digestInvalid,
   propertyMissing,
   propertyRepeated,
   propertyUnknown,
+  valueInvalid,
 } from '../service/errors.ts'
 import type { StagedContent } from '../service/staging.ts'
 import { readField } from './form-field.ts'
@@ -36,7 +36,7 @@ export async function readPartForm(
     } else if (part.name === 'sha256') {
       if (sha256 !== undefined) throw propertyRepeated('sha256')
       sha256 = (await readField(part)).toLowerCase()
-      if (!/^[0-9a-f]{64}$/.test(sha256)) throw digestInvalid('sha256', '64 hexadecimal digits')
+      if (!/^[0-9a-f]{64}$/.test(sha256)) throw valueInvalid('sha256', '64 hexadecimal digits')
     } else throw propertyUnknown(part.name)
   }
 

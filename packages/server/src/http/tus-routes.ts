@@ -31,11 +31,15 @@ export function addTusRoutes(app: FastifyInstance, needs: TusNeeds): void {
     url: '/tus/:upload_id',
     schema: { hide: true },
     handler: async (request, reply) => {
-      // For what lies between and lets only GET and POST pass.
-      const override = request.headers['x-http-method-override']
-      const method = typeof override === 'string' ? override : request.method
+      const method = methodOf(request)
       if (!methods.includes(method)) throw methodNotAllowed(method, request.url)
       return answer(request, reply, method)
     },
   })
+}
+
+/** Any method may stand for another one, for what lies between and lets only GET and POST pass. */
+export function methodOf({ headers, method }: FastifyRequest): string {
+  const override = headers['x-http-method-override']
+  return typeof override === 'string' ? override : method
 }

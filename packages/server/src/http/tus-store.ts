@@ -11,7 +11,7 @@ import type { Progress, Uploads } from '../service/uploads.ts'
 import { BodyStalled, ClientLeft, readBody } from './body-source.ts'
 import { cutBody } from './cut-body.ts'
 import { welcome } from './form-request.ts'
-import { takeString } from './json-body.ts'
+import { takeLine, takeString } from './json-body.ts'
 import type { Checksum } from './tus-checksum.ts'
 import { toPurpose } from './upload-bodies.ts'
 
@@ -56,7 +56,7 @@ export class TusStore extends DataStore {
       filename: toFilename(takeString(filename ?? undefined, 'filename')),
       purpose: toPurpose(takeString(purpose ?? undefined, 'purpose')),
       bytes: upload.size ?? 0,
-      mimeType: takeString(filetype ?? '', 'filetype', limits.mimeTypeLength),
+      mimeType: takeLine(filetype ?? '', 'filetype', limits.mimeTypeLength),
       expiresAfter: undefined,
       tusMetadata: takeString(tusMetadata, 'Upload-Metadata', limits.tusMetadataLength),
     })

@@ -5,14 +5,14 @@ import type { FastifyRequest } from 'fastify'
 import {
   anchorInvalid,
   arrayTooLong,
-  digestInvalid,
   parameterInvalid,
   parameterTypeInvalid,
   parameterUnknown,
+  valueInvalid,
 } from '../service/errors.ts'
 import { toFilename } from '../service/filename.ts'
 import type { Completion, NewUpload } from '../service/uploads.ts'
-import { readJsonObject, takeInteger, takeString } from './json-body.ts'
+import { readJsonObject, takeInteger, takeLine, takeString } from './json-body.ts'
 
 /** @param maxBytes of one Upload. */
 export async function readNewUpload(request: FastifyRequest, maxBytes: number): Promise<NewUpload> {
@@ -23,7 +23,7 @@ export async function readNewUpload(request: FastifyRequest, maxBytes: number): 
     filename: toFilename(takeString(body['filename'], 'filename')),
     purpose: toPurpose(takeString(body['purpose'], 'purpose')),
     bytes: takeInteger(body['bytes'], 'bytes', { least: 0, most: maxBytes }),
-    mimeType: takeString(body['mime_type'], 'mime_type', limits.mimeTypeLength),
+    mimeType: takeLine(body['mime_type'], 'mime_type', limits.mimeTypeLength),
     expiresAfter: toExpiresAfter(body['expires_after']),
   }
 }
@@ -69,5 +69,5 @@ function toMd5(value: unknown): string | undefined {
   const text = takeString(value, 'md5')
   if (/^[0-9a-f]{32}$/i.test(text)) return text.toLowerCase()
   if (/^[A-Za-z0-9+/]{22}==$/.test(text)) return Buffer.from(text, 'base64').toString('hex')
-  throw digestInvalid('md5', '32 hexadecimal digits, or Base64')
+  throw valueInvalid('md5', '32 hexadecimal digits, or Base64')
 }

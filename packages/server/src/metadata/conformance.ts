@@ -3,7 +3,9 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { FileRow, ListFiles, NewFile } from './files.ts'
+import type { TakeSweepableBlobs } from './loose-blobs.ts'
 import type { MetadataStore } from './metadata-store.ts'
+import type { ServerRow } from './servers.ts'
 import { describeUploads } from './uploads-conformance.ts'
 
 export interface OpenStore extends AsyncDisposable {
@@ -95,28 +97,116 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
     })
 
     describe('the mark of the store', () => {
-      it('is not there at first, and is what was set last', async () => {
-        expect(await store.findStore()).toEqual({ store: undefined, has_files: false })
-        await store.setStore({ id: 'store_1', generation: 1, restored_at: null })
-        await store.setStore({ id: 'store_1', generation: 2, restored_at: now })
+      it('is not there at first, and is of who claims it first', async () => {
+        expect(await store.findStore()).toMatchObject({ store: undefined, has_files: false })
+        const [one, other] = await Promise.all([
+          store.claimStore({ id: 'store_1', history: 'a' }),
+          store.claimStore({ id: 'store_2', history: 'b' }),
+        ])
+        expect(other).toEqual(one)
+        expect(one).toEqual({ id: 'store_1', generation: 0, restored_at: null, history: 'a' })
         await add(store, newFile('f1'))
-        expect(await store.findStore()).toEqual({
-          store: { id: 'store_1', generation: 2, restored_at: now },
-          has_files: true,
-        })
+        expect(await store.findStore()).toMatchObject({ store: one, has_files: true })
+      })
+
+      it('counts up, to more than it is told of', async () => {
+        await store.claimStore({ id: 'store_1', history: null })
+        const { store: before } = await store.findStore()
+        const from = before?.generation ?? 0
+        const advance = (above: number, history: string) =>
+          store.advanceStore({ above, known: from, history })
+        expect(await advance(0, 'c')).toBe(from + 1)
+        expect(await advance(from + 10, 'd')).toBe(from + 11)
+        const { store: after } = await store.findStore()
+        expect(after).toMatchObject({ generation: from + 11, history: 'd' })
+      })
+
+      it('does not count rows up that are older than known ones', async () => {
+        await store.claimStore({ id: 'store_1', history: null })
+        const { store: before } = await store.findStore()
+        const from = before?.generation ?? 0
+        const values = { above: from + 10, known: from + 1, history: 'e' }
+        expect(await store.advanceStore(values)).toBe('older')
+        expect(await store.findStore()).toMatchObject({ store: before })
+      })
+
+      it('remembers that older rows were restored, and keeps all loose blobs for a time', async () => {
+        await store.claimStore({ id: 'store_1', history: null })
+        await loosen(store, ['a', 'b'])
+        expect(await store.takeLooseBlob({ blob_id: 'a' })).toBe(true)
+        await store.noteRestored({ now })
+        expect(await store.findStore()).toMatchObject({ store: { restored_at: now } })
+        // What was taken no file can hold any more, of older rows or of newer ones.
+        expect(await sweep(store, { restored_before: now - 1 })).toEqual(['a'])
+        expect(await sweep(store, { restored_before: now })).toEqual(['a', 'b'])
       })
     })
 
-    describe('loose blobs', () => {
-      it('that are postponed are neither abandoned nor swept before their time', async () => {
+    describe('the sweep', () => {
+      it('takes nothing where the database went on elsewhere since it was looked at', async () => {
         await loosen(store, ['a'])
-        await store.postponeLooseBlobs({ until: now + 100 })
-        await loosen(store, ['b'])
-        await store.abandonLooseBlobs({ before: now + 99 })
-        const sweep = (time: number) =>
-          store.takeSweepableBlobs({ now: time, after_id: '', limit: 10 })
-        expect(await sweep(now + 99)).toEqual([])
-        expect(await sweep(now + 100)).toEqual(['a'])
+        const { history } = await store.findStore()
+        if (history !== null) expect(await sweep(store, { history: `${history}0` })).toEqual([])
+        expect(await sweep(store, { history })).toEqual(['a'])
+      })
+    })
+
+    describe('a server', () => {
+      it('is known to the others by its signs', async () => {
+        expect(await store.renewServer({ id: 'server_b' })).toEqual([{ id: 'server_b', signs: 1 }])
+        await store.renewServer({ id: 'server_a' })
+        expect(await store.renewServer({ id: 'server_b' })).toEqual([
+          { id: 'server_a', signs: 1 },
+          { id: 'server_b', signs: 2 },
+        ])
+      })
+
+      it('that is forgotten leaves what it was writing to the sweep, and may hold it until then', async () => {
+        await loosen(store, ['a', 'b', 'held'], 'server_gone')
+        await loosen(store, ['c'], 'server_1')
+        await store.forgetServer(await sign(store, 'server_gone'))
+        expect(await store.renewServer({ id: 'server_1' })).toHaveLength(1)
+        const addFile = (id: string, blob_id: string) =>
+          store.addFile({
+            file: newFile(id, { segments: segmentsOf(blob_id) }),
+            quota_bytes: farAway,
+          })
+        expect(await addFile('f1', 'held')).toBe('added')
+        expect(await sweep(store, { now })).toEqual(['a', 'b'])
+        expect(await addFile('f2', 'a')).toBe('blob-swept')
+      })
+
+      it('that gave no sign yet is known by what it is to write', async () => {
+        await loosen(store, ['a'], 'server_new')
+        const servers = await store.renewServer({ id: 'server_1' })
+        expect(servers).toContainEqual({ id: 'server_new', signs: 0 })
+      })
+
+      it('is not forgotten if it gave a sign since', async () => {
+        const sign1 = await sign(store, 'server_1')
+        await loosen(store, ['a'], 'server_1')
+        await store.renewServer({ id: 'server_1' })
+        await store.forgetServer(sign1)
+        expect(await sweep(store, { now: 0 })).toEqual([])
+        expect(await store.renewServer({ id: 'server_1' })).toEqual([{ id: 'server_1', signs: 3 }])
+      })
+
+      it('sweeps what it wrote itself, and its share of what nobody writes', async () => {
+        await loosen(store, ['20', '90'], 'server_1')
+        await loosen(store, ['21', '91'], 'server_2')
+        for (const id of ['22', '92']) await add(store, newFile(id, { segments: segmentsOf(id) }))
+        for (const id of ['22', '92']) await store.deleteFile({ project_id, id, now })
+        const share = { from: '00', to: '80' }
+        expect(await sweep(store, { share })).toEqual(['20', '22', '90'])
+        expect(await sweep(store, { server_id: 'server_2', share })).toEqual([
+          '20',
+          '21',
+          '22',
+          '91',
+        ])
+        expect(
+          await sweep(store, { server_id: 'server_3', share: { from: '80', to: '~' } }),
+        ).toEqual([...['90', '91', '92']])
       })
     })
 
@@ -169,6 +259,14 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
         await store.deleteFile({ project_id, id: 'f1', now })
         expect(await store.findFilePosition({ ...elsewhere, id: 'f1' })).toBe(undefined)
+      })
+
+      it('is not found by an id that cannot be', async () => {
+        await add(store, newFile('f1'))
+        const asked = { project_id, id: 'f1\0', now }
+        expect(await store.findFile(asked)).toBe(undefined)
+        expect(await store.findFilePosition(asked)).toBe(undefined)
+        expect(await store.deleteFile(asked)).toBe(undefined)
       })
 
       it('is gone from the second of its expiry for all but its place in the list', async () => {
@@ -316,9 +414,9 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         expect(position).toEqual({ created_at: 10, sequence: expect.any(Number) })
         await store.deleteFile({ project_id, id: 'f1', now: 500 })
         expect(await store.findFilePosition({ project_id, id: 'f1' })).toEqual(position)
-        await store.forgetDeletedFiles({ deleted_before: 500 })
+        expect(await store.forgetDeletedFiles({ deleted_before: 500, limit: 2 })).toBe(0)
         expect(await store.findFilePosition({ project_id, id: 'f1' })).toEqual(position)
-        await store.forgetDeletedFiles({ deleted_before: 501 })
+        expect(await store.forgetDeletedFiles({ deleted_before: 501, limit: 2 })).toBe(1)
         expect(await store.findFilePosition({ project_id, id: 'f1' })).toBe(undefined)
       })
 
@@ -351,10 +449,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
         const again = newFile('f2', { segments: segmentsOf('a') })
         expect(await store.addFile({ file: again, quota_bytes: 100 })).toBe('blob-swept')
-        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual([
-          'a',
-          'b',
-        ])
+        expect(await sweep(store, { now: 0 })).toEqual(['a', 'b'])
       })
 
       it('succeeds once, and gives nothing for a file that is not there', async () => {
@@ -394,10 +489,10 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
     describe('a loose blob', () => {
       it('is left alone until its time and then taken, in the order of ids', async () => {
-        await store.addLooseBlobs({ blob_ids: ['c'], sweep_after: now })
-        await store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now - 1 })
-        await store.addLooseBlobs({ blob_ids: ['b'], sweep_after: now + 1 })
-        expect(await store.takeSweepableBlobs({ now, after_id: '', limit: 10 })).toEqual(['a', 'c'])
+        await store.addLooseBlobs({ ...listed, blob_ids: ['c'], sweep_after: now })
+        await store.addLooseBlobs({ ...listed, blob_ids: ['a'], sweep_after: now - 1 })
+        await store.addLooseBlobs({ ...listed, blob_ids: ['b'], sweep_after: now + 1 })
+        expect(await sweep(store, { now })).toEqual(['a', 'c'])
       })
 
       it('is taken page by page', async () => {
@@ -405,7 +500,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await loosen(store, ids.toReversed())
         const pages: string[][] = []
         for (let after_id = ''; ; after_id = pages.at(-1)?.at(-1) ?? '') {
-          const page = await store.takeSweepableBlobs({ now: farAway, after_id, limit: 3 })
+          const page = await sweep(store, { after_id, limit: 3 })
           if (page.length === 0) break
           pages.push(page)
         }
@@ -416,7 +511,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await loosen(store, ['a', 'b'])
         expect(await takeAll(store)).toEqual(['a', 'b'])
         await store.forgetLooseBlob({ blob_id: 'a' })
-        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual(['b'])
+        expect(await sweep(store, { now: 0 })).toEqual(['b'])
       })
 
       it('that was taken by the sweep cannot be held', async () => {
@@ -465,22 +560,10 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         expect(await store.takeLooseBlob({ blob_id: 'a' })).toBe(true)
       })
 
-      it('is the sweep’s at once when all are abandoned, and cannot be held', async () => {
-        await add(store, newFile('f0', { segments: segmentsOf('held') }))
-        await loosen(store, ['a', 'b'])
-        await store.abandonLooseBlobs({ before: farAway })
-        expect(await store.takeSweepableBlobs({ now: 0, after_id: '', limit: 10 })).toEqual([
-          'a',
-          'b',
-        ])
-        const file = newFile('f1', { segments: segmentsOf('a') })
-        expect(await store.addFile({ file, quota_bytes: farAway })).toBe('blob-swept')
-      })
-
       it('has an id that is not listed twice', async () => {
         await loosen(store, ['a'])
         await expect(
-          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: farAway }),
+          store.addLooseBlobs({ ...listed, blob_ids: ['a'], sweep_after: farAway }),
         ).rejects.toThrow()
       })
     })
@@ -516,13 +599,23 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
       it('belongs to its owner', async () => {
         await using opened = await openOwned()
         const { store } = opened
-        expect(await store.hasApiKey({ project_id })).toBe(false)
         await store.setApiKey({ ...owner, id: 'key_1', name: 'One', digest: 'd1', now })
-        expect(await store.hasApiKey({ project_id })).toBe(true)
-        expect(await store.hasApiKey({ project_id: 'proj_other' })).toBe(false)
         expect(await store.findKeyOwner({ digest: 'd1' })).toEqual(owner)
         expect(await store.findKeyOwner({ digest: 'D1' })).toBe(undefined)
         expect(await store.findKeyOwner({ digest: '' })).toBe(undefined)
+      })
+
+      it('is the first of its project only once', async () => {
+        await using opened = await openOwned()
+        const { store } = opened
+        const added = await Promise.all(
+          ['d1', 'd2'].map((digest) =>
+            store.addFirstApiKey({ ...owner, id: `key_${digest}`, name: 'First', digest, now }),
+          ),
+        )
+        expect(added).toEqual([true, false])
+        expect(await store.findKeyOwner({ digest: 'd1' })).toEqual(owner)
+        expect(await store.findKeyOwner({ digest: 'd2' })).toBe(undefined)
       })
 
       it('replaces all former ones of its project', async () => {
@@ -559,7 +652,9 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await loosen(store, ['taken'])
         const ids = ['a', 'b', 'taken', 'c', 'd']
         const outcomes = await Promise.allSettled(
-          ids.map((blob_id) => store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: farAway })),
+          ids.map((blob_id) =>
+            store.addLooseBlobs({ ...listed, blob_ids: [blob_id], sweep_after: farAway }),
+          ),
         )
         expect(outcomes.map(({ status }) => status)).toEqual([
           'fulfilled',
@@ -573,10 +668,10 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
       it('take effect in the order in which they are made', async () => {
         const [, outcome, , taken] = await Promise.all([
-          store.addLooseBlobs({ blob_ids: ['blob-f1'], sweep_after: farAway }),
+          store.addLooseBlobs({ ...listed, blob_ids: ['blob-f1'], sweep_after: farAway }),
           store.addFile({ file: newFile('f1'), quota_bytes: 100 }),
           store.deleteFile({ project_id, id: 'f1', now }),
-          store.takeSweepableBlobs({ now, after_id: '', limit: 10 }),
+          sweep(store, { now }),
         ])
         expect([outcome, taken]).toEqual(['added', ['blob-f1']])
       })
@@ -591,7 +686,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
 
       it('fail with an error that tells why', async () => {
         await loosen(store, ['a'])
-        const again = store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now })
+        const again = store.addLooseBlobs({ ...listed, blob_ids: ['a'], sweep_after: now })
         await expect(again).rejects.toThrow(/unique/i)
       })
     })
@@ -609,10 +704,10 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
       it('waits for the calls that were begun', async () => {
         await using opened = await openOwned()
         const { store } = opened
-        await store.hasApiKey({ project_id })
+        await store.findKeyOwner({ digest: 'd1' })
         const begun = [
-          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now }),
-          store.hasApiKey({ project_id }),
+          store.addLooseBlobs({ ...listed, blob_ids: ['a'], sweep_after: now }),
+          store.findKeyOwner({ digest: 'd1' }),
           store.findUsedBytes(owner),
           store.check(),
         ]
@@ -629,7 +724,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         await store.findUsedBytes(owner)
         await store.close()
         for (const call of [
-          store.addLooseBlobs({ blob_ids: ['a'], sweep_after: now }),
+          store.addLooseBlobs({ ...listed, blob_ids: ['a'], sweep_after: now }),
           store.findUsedBytes(owner),
           store.check(),
         ]) {
@@ -642,7 +737,7 @@ export function describeMetadataStore(name: string, open: () => Promise<OpenStor
         const { store } = opened
         const begun = store.check()
         const closing = store.close()
-        const late = [store.check(), store.hasApiKey({ project_id })]
+        const late = [store.check(), store.findKeyOwner({ digest: 'd1' })]
         const outcomes = Promise.allSettled(late)
         await closing
         await begun
@@ -699,16 +794,40 @@ function rowOf({ segments, organization_id, project_id, ...row }: NewFile): File
   return { ...row, damaged_at: null }
 }
 
-async function loosen(store: MetadataStore, blobs: readonly string[]): Promise<void> {
+/** Who lists a blob as loose, where that does not matter. */
+const listed = { server_id: 'server_1' }
+
+async function loosen(
+  store: MetadataStore,
+  blobs: readonly string[],
+  server_id = listed.server_id,
+): Promise<void> {
+  const sweep_after = farAway - 1
   await Promise.all(
-    blobs.map((blob_id) => store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: farAway - 1 })),
+    blobs.map((id) => store.addLooseBlobs({ blob_ids: [id], sweep_after, server_id })),
   )
+}
+
+/** Sweeps, as the only server if nothing else is said. */
+function sweep(store: MetadataStore, options: Partial<TakeSweepableBlobs>): Promise<string[]> {
+  const all = {
+    ...{ share: { from: '', to: '~' }, after_id: '', limit: 10_000 },
+    ...{ restored_before: farAway, history: null },
+  }
+  return store.takeSweepableBlobs({ ...listed, now: farAway, ...all, ...options })
+}
+
+async function sign(store: MetadataStore, id: string): Promise<ServerRow> {
+  const servers = await store.renewServer({ id })
+  const server = servers.find((row) => row.id === id)
+  if (server === undefined) throw new Error(`There is no ${id}.`)
+  return server
 }
 
 async function add(store: MetadataStore, file: NewFile, quota_bytes = 1e15): Promise<void> {
   // In one turn, for that is one commit.
-  const listed = loosen(store, blobsOf(file.segments))
-  const [outcome] = await Promise.all([store.addFile({ file, quota_bytes }), listed])
+  const loose = loosen(store, blobsOf(file.segments))
+  const [outcome] = await Promise.all([store.addFile({ file, quota_bytes }), loose])
   expect(outcome).toBe('added')
 }
 
@@ -722,7 +841,7 @@ function used(store: MetadataStore): Promise<number> {
 
 /** The loose blobs, which are taken by this. */
 function takeAll(store: MetadataStore): Promise<string[]> {
-  return store.takeSweepableBlobs({ now: farAway, after_id: '', limit: 10_000 })
+  return sweep(store, {})
 }
 
 /** Leaves nothing but the owner and its keys. */
@@ -731,9 +850,10 @@ async function empty(store: MetadataStore): Promise<void> {
   await store.noteOrphans({ ...none, prefix: 'aa' })
   const files = await list(store, { now: 0 })
   await Promise.all(files.map(({ id }) => store.deleteFile({ project_id, id, now: 0 })))
+  for (const server of await store.renewServer({ id: 'server_1' })) await store.forgetServer(server)
   const loose = await takeAll(store)
   await Promise.all(loose.map((blob_id) => store.forgetLooseBlob({ blob_id })))
-  await store.forgetDeletedFiles({ deleted_before: farAway })
+  await store.forgetDeletedFiles({ deleted_before: farAway, limit: 10_000 })
 }
 
 /** No file, nothing used, and the blobs as loose as before. */

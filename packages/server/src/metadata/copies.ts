@@ -21,6 +21,7 @@ export async function settleCopy(db: Database): Promise<StoreRow> {
   await db.deleteFrom('uploads').execute()
   await db.deleteFrom('loose_blobs').execute()
   await db.deleteFrom('orphans').execute()
+  await db.deleteFrom('servers').execute()
   await db
     .updateTable('store')
     // One back, so that rows of a copy are known as older beside bytes that went on since.

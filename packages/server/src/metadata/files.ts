@@ -1,6 +1,8 @@
 /** Rows of files: every look-up names the project, so that no caller reaches another's file. */
 
 import type { SelectQueryBuilder } from 'kysely'
+import { lockOrganizations } from './dialect.ts'
+import { inOrder } from './in-order.ts'
 import { prepared } from './prepared.ts'
 import { Refusal } from './refusal.ts'
 import type { Database, Tables } from './tables.ts'
@@ -60,6 +62,8 @@ export interface NewFile extends Omit<FileRow, 'damaged_at'> {
   readonly segments: readonly Segment[]
 }
 
+type SegmentRow = Segment & { readonly file_id: string; readonly position: number }
+
 /** `blob-swept` means that the sweep took a blob, so the file cannot be had any more. */
 export type AddFileOutcome = 'added' | 'quota-exceeded' | 'blob-swept'
 
@@ -103,7 +107,7 @@ const insertFile = prepared((db, file: Omit<NewFile, 'segments'>) =>
   }),
 )
 
-const insertSegment = prepared((db, segment: Segment & { file_id: string; position: number }) =>
+const insertSegment = prepared((db, segment: SegmentRow) =>
   db.insertInto('segments').values({
     file_id: segment.file_id,
     position: segment.position,
@@ -113,27 +117,36 @@ const insertSegment = prepared((db, segment: Segment & { file_id: string; positi
   }),
 )
 
+/** One, as most files have, or as many at a time as both databases take. */
+async function insertSegments(db: Database, rows: readonly SegmentRow[]): Promise<void> {
+  const [first, ...others] = rows
+  if (first === undefined) return
+  if (others.length === 0) await insertSegment(db, first)
+  else for (const some of inThousands(rows)) await db.insertInto('segments').values(some).execute()
+}
+
 /** Adds a file and makes its loose blobs held, if the organization stays within `quota_bytes`. */
 export async function addFile(
   db: Database,
   { file, quota_bytes }: { file: NewFile; quota_bytes: number },
 ): Promise<AddFileOutcome> {
-  const usage = await takeQuota(db, { ...file, quota_bytes })
-  if (usage.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
-  for (const segment of file.segments) {
-    const held = await holdBlob(db, segment)
-    if (held.numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('blob-swept')
+  const usage = takeQuota(db, { ...file, quota_bytes })
+  const held = file.segments.map((segment) => holdBlob(db, segment))
+  await inOrder([usage, ...held, insertHeldFile(db, file)])
+  if ((await usage).numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('quota-exceeded')
+  for (const blob of held) {
+    if ((await blob).numAffectedRows === 0n) throw new Refusal<AddFileOutcome>('blob-swept')
   }
-  await insertHeldFile(db, file)
   return 'added'
 }
 
 /** Inserts a file whose bytes are counted and whose blobs are neither loose nor held by others. */
 export async function insertHeldFile(db: Database, file: NewFile): Promise<void> {
-  await insertFile(db, file)
-  for (const [position, segment] of file.segments.entries()) {
-    await insertSegment(db, { ...segment, file_id: file.id, position })
-  }
+  const segments = file.segments.map((segment, position) => ({
+    ...{ file_id: file.id, position },
+    ...{ blob_id: segment.blob_id, bytes: segment.bytes, checksums: segment.checksums },
+  }))
+  await inOrder([insertFile(db, file), insertSegments(db, segments)])
 }
 
 interface OneFile {
@@ -250,23 +263,45 @@ export async function deleteExpiredFiles(
   db: Database,
   { now, limit }: { now: number; limit: number },
 ): Promise<number> {
-  const files = await db
+  const expired = db
     .selectFrom('files')
     .where('expires_at', '<=', now)
     .orderBy('expires_at')
     .limit(limit)
+  const found = await expired.select(['id', 'organization_id']).execute()
+  if (found.length === 0) return 0
+  await lockOrganizations(db, found)
+  // Others may have been quicker, and of theirs the usage is settled.
+  const files = await db
+    .selectFrom('files')
+    .where(
+      'id',
+      'in',
+      found.map(({ id }) => id),
+    )
     .select(removalColumns)
     .execute()
   for (const file of files) await removeFile(db, file, now)
   return files.length
 }
 
-/** Forgets where files stood that were deleted before a time. */
+/** Forgets where at most `limit` files stood that were deleted before a time; gives how many there were. */
 export async function forgetDeletedFiles(
   db: Database,
-  { deleted_before }: { deleted_before: number },
-): Promise<void> {
-  await db.deleteFrom('deleted_files').where('deleted_at', '<', deleted_before).execute()
+  { deleted_before, limit }: { deleted_before: number; limit: number },
+): Promise<number> {
+  const forgotten = await db
+    .deleteFrom('deleted_files')
+    .where('id', 'in', (eb) =>
+      eb
+        .selectFrom('deleted_files')
+        .where('deleted_at', '<', deleted_before)
+        .orderBy('deleted_at')
+        .limit(limit)
+        .select('id'),
+    )
+    .executeTakeFirstOrThrow()
+  return Number(forgotten.numDeletedRows)
 }
 
 const removalColumns = [
@@ -286,10 +321,15 @@ const dropSegments = prepared((db, { file_id }: { file_id: string }) =>
   db.deleteFrom('segments').where('file_id', '=', file_id).returning('blob_id'),
 )
 
-// Taken from the start: nothing may hold the bytes of a deleted file again.
-export const insertTakenBlob = prepared((db, { blob_id }: { blob_id: string }) =>
-  db.insertInto('loose_blobs').values({ blob_id, sweep_after: 0 }),
-)
+/** Lists blobs that nothing may hold again, as taken from the start. */
+export async function insertTakenBlobs(db: Database, blobs: readonly string[]): Promise<void> {
+  const rows = blobs.map((blob_id) => ({ blob_id, sweep_after: 0, server_id: null }))
+  for (const some of inThousands(rows)) await db.insertInto('loose_blobs').values(some).execute()
+}
+
+function* inThousands<Row>(rows: readonly Row[]): Generator<Row[]> {
+  for (let at = 0; at < rows.length; at += 1000) yield rows.slice(at, at + 1000)
+}
 
 const dropFile = prepared((db, { id }: { id: string }) =>
   db.deleteFrom('files').where('id', '=', id),
@@ -315,10 +355,12 @@ async function removeFile(
   const { rows: segments } = await dropSegments(db, { file_id: file.id })
   // One blob may stand in several places of the file.
   const blobs = [...new Set(segments.map((segment) => segment.blob_id))]
-  for (const blob_id of blobs) await insertTakenBlob(db, { blob_id })
-  await dropFile(db, file)
-  await giveQuotaBack(db, file)
-  await insertDeletedFile(db, { ...file, deleted_at: now })
+  await inOrder([
+    insertTakenBlobs(db, blobs),
+    dropFile(db, file),
+    giveQuotaBack(db, file),
+    insertDeletedFile(db, { ...file, deleted_at: now }),
+  ])
   return blobs
 }
 

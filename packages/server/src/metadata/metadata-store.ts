@@ -8,6 +8,7 @@ import * as files from './files.ts'
 import * as looseBlobs from './loose-blobs.ts'
 import * as orphans from './orphans.ts'
 import * as owners from './owners.ts'
+import * as servers from './servers.ts'
 import * as storeMark from './store-mark.ts'
 import type { Database } from './tables.ts'
 import * as uploads from './uploads.ts'
@@ -22,7 +23,6 @@ export const reads = {
   listParts: uploads.listParts,
   hasPart: uploads.hasPart,
   findUsedBytes: owners.findUsedBytes,
-  hasApiKey: owners.hasApiKey,
   findKeyOwner: owners.findKeyOwner,
   findUnknownBlobs: orphans.findUnknownBlobs,
   findStore: storeMark.findStore,
@@ -44,12 +44,16 @@ export const writes = {
   takeLooseBlob: looseBlobs.takeLooseBlob,
   takeSweepableBlobs: looseBlobs.takeSweepableBlobs,
   forgetLooseBlob: looseBlobs.forgetLooseBlob,
-  abandonLooseBlobs: looseBlobs.abandonLooseBlobs,
-  postponeLooseBlobs: looseBlobs.postponeLooseBlobs,
   noteOrphans: orphans.noteOrphans,
-  setStore: storeMark.setStore,
+  claimStore: storeMark.claimStore,
+  advanceStore: storeMark.advanceStore,
+  noteRestored: storeMark.noteRestored,
+  touchStore: storeMark.touchStore,
+  renewServer: servers.renewServer,
+  forgetServer: servers.forgetServer,
   ensureOwner: owners.ensureOwner,
   setApiKey: owners.setApiKey,
+  addFirstApiKey: owners.addFirstApiKey,
 }
 
 const operations = { ...reads, ...writes }

@@ -1,5 +1,6 @@
 /** Orphans: bytes that the store of blobs has and no row knows, from the first sight to their end. */
 
+import { lockStore } from './dialect.ts'
 import type { Database } from './tables.ts'
 
 /** Which of these blobs no file and no part of an Upload holds, and no list names. */
@@ -43,6 +44,7 @@ export async function noteOrphans(
   db: Database,
   { prefix, blob_ids, now, second_look_seconds, quarantine_seconds }: Sight,
 ): Promise<SightOutcome> {
+  await lockStore(db)
   const noted = await db
     .selectFrom('orphans')
     .where('blob_id', '>=', prefix)
@@ -73,7 +75,10 @@ export async function noteOrphans(
       .execute()
   }
   for (const { blob_id } of released) {
-    await db.insertInto('loose_blobs').values({ blob_id, sweep_after: 0 }).execute()
+    await db
+      .insertInto('loose_blobs')
+      .values({ blob_id, sweep_after: 0, server_id: null })
+      .execute()
   }
   for (const blob_id of found) {
     await db.insertInto('orphans').values({ blob_id, seen_at: now, quarantined_at: null }).execute()

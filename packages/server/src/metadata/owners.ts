@@ -1,5 +1,6 @@
 /** Rows of organizations, projects and their API keys. */
 
+import { lockStore } from './dialect.ts'
 import { prepared } from './prepared.ts'
 import type { Database } from './tables.ts'
 
@@ -13,6 +14,7 @@ export async function ensureOwner(
   db: Database,
   { organization_id, project_id, now }: Owner & { now: number },
 ): Promise<Owner> {
+  await lockStore(db)
   const oldest = await db
     .selectFrom('projects')
     .orderBy('created_at')
@@ -45,29 +47,47 @@ export async function findUsedBytes(
   return row.used_bytes
 }
 
-/** Makes `digest` the one key of the project; former ones stop working. */
-export async function setApiKey(
-  db: Database,
-  key: Owner & { id: string; name: string; digest: string; now: number },
-): Promise<void> {
-  const { now, ...row } = key
-  await db.deleteFrom('api_keys').where('project_id', '=', key.project_id).execute()
+export interface NewApiKey extends Owner {
+  readonly id: string
+  readonly name: string
+  readonly digest: string
+  readonly now: number
+}
+
+/** Makes a key the only one of its project; former ones stop working. One of that digest stays as it is. */
+export async function setApiKey(db: Database, key: NewApiKey): Promise<void> {
+  await lockStore(db)
+  await db
+    .deleteFrom('api_keys')
+    .where('project_id', '=', key.project_id)
+    .where('digest', '<>', key.digest)
+    .execute()
+  const same = await db
+    .selectFrom('api_keys')
+    .where('project_id', '=', key.project_id)
+    .select('id')
+    .executeTakeFirst()
+  if (same === undefined) await insertApiKey(db, key)
+}
+
+/** Adds a key to a project that has none; `false` if it has one. */
+export async function addFirstApiKey(db: Database, key: NewApiKey): Promise<boolean> {
+  await lockStore(db)
+  const first = await db
+    .selectFrom('api_keys')
+    .where('project_id', '=', key.project_id)
+    .select('id')
+    .executeTakeFirst()
+  if (first !== undefined) return false
+  await insertApiKey(db, key)
+  return true
+}
+
+async function insertApiKey(db: Database, { now, ...row }: NewApiKey): Promise<void> {
   await db
     .insertInto('api_keys')
     .values({ ...row, created_at: now })
     .execute()
-}
-
-export async function hasApiKey(
-  db: Database,
-  { project_id }: { project_id: string },
-): Promise<boolean> {
-  const key = await db
-    .selectFrom('api_keys')
-    .where('project_id', '=', project_id)
-    .select('id')
-    .executeTakeFirst()
-  return key !== undefined
 }
 
 const selectKeyOwner = prepared((db, { digest }: { digest: string }) =>

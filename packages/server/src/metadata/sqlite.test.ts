@@ -33,7 +33,9 @@ describe('a database file', () => {
     await add(before, newFile('f1'))
     await add(before, newFile('f2'))
     await before.deleteFile({ project_id, id: 'f2', now })
-    await before.addLooseBlobs({ blob_ids: ['loose'], sweep_after: now })
+    await before.addLooseBlobs({
+      ...{ blob_ids: ['loose'], sweep_after: now, server_id: 'server_1' },
+    })
     const place = await before.findFilePosition({ project_id, id: 'f2' })
     await before.close()
 
@@ -44,7 +46,10 @@ describe('a database file', () => {
     expect(await after.findUsedBytes(owner)).toBe(10)
     expect(await after.findFile({ project_id, id: 'f1', now })).toMatchObject({ bytes: 10 })
     expect(await after.findFilePosition({ project_id, id: 'f2' })).toEqual(place)
-    const loose = await after.takeSweepableBlobs({ now, after_id: '', limit: 10 })
+    const loose = await after.takeSweepableBlobs({
+      ...{ now, after_id: '', limit: 10, restored_before: 0, history: null },
+      ...{ server_id: 'server_1', share: { from: '', to: '~' } },
+    })
     expect(loose).toEqual(['blob-f2', 'loose'])
   })
 
@@ -162,7 +167,7 @@ describe('a writer thread', () => {
     ['is stopped', (writer) => void writer.terminate()],
   ])('that %s rejects the calls that wait for it and all later ones', async (_, end) => {
     const { store, writer } = await openWithWriter(':memory:')
-    const waiting = [store.check(), store.hasApiKey({ project_id })]
+    const waiting = [store.check(), store.findKeyOwner({ digest: 'd1' })]
     const outcomes = Promise.allSettled(waiting)
     end(writer)
     const stopped = { status: 'rejected', reason: { code: 'unavailable' } }
@@ -200,7 +205,9 @@ function newFile(id: string, differences: Partial<NewFile> = {}): NewFile {
 }
 
 async function add(store: MetadataStore, file: NewFile, quota_bytes = 1000): Promise<void> {
-  await store.addLooseBlobs({ blob_ids: [`blob-${file.id}`], sweep_after: now })
+  await store.addLooseBlobs({
+    ...{ blob_ids: [`blob-${file.id}`], sweep_after: now, server_id: 'server_1' },
+  })
   expect(await store.addFile({ file, quota_bytes })).toBe('added')
 }
 

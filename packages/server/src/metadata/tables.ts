@@ -79,7 +79,10 @@ export interface Tables {
   }
   loose_blobs: {
     blob_id: string
+    /** Until when the sweep leaves it alone; 1 where its server ended, and 0 once it is taken, for good. */
     sweep_after: number
+    /** Who is to write it; null where nobody does. */
+    server_id: string | null
   }
   orphans: {
     blob_id: string
@@ -90,6 +93,11 @@ export interface Tables {
     id: string
     generation: number
     restored_at: number | null
+    history: string | null
+  }
+  servers: {
+    id: string
+    signs: number
   }
   deleted_files: {
     id: string

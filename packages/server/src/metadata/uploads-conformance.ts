@@ -33,7 +33,11 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
     /** Adds a part with its blob; both are named after the Upload. */
     async function add(part: string, bytes = 10, { time = now, offset }: Place = {}) {
       const blob_id = `${id}-${part}`
-      await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
+      await store.addLooseBlobs({
+        blob_ids: [blob_id],
+        sweep_after: now + 100,
+        server_id: 'server_1',
+      })
       const row = newPart(blob_id, bytes)
       return store.addPart({ project_id, id, part: row, offset, most_parts, now: time })
     }
@@ -73,7 +77,11 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       expect(await add('a', 4, { offset: 4 })).toEqual({ outcome: 'elsewhere' })
       for (const offset of [0, 4]) {
         const blob_id = `${id}-at-${offset}`
-        await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
+        await store.addLooseBlobs({
+          blob_ids: [blob_id],
+          sweep_after: now + 100,
+          server_id: 'server_1',
+        })
         const part = { ...newPart(blob_id, 4), sha256: 'the same' }
         expect(await store.addPart({ project_id, id, part, offset, most_parts, now })).toEqual({
           outcome: 'added',
@@ -125,7 +133,11 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
       await begin({ bytes: 20 })
       await add('a')
       const blob_id = `${id}-again`
-      await store.addLooseBlobs({ blob_ids: [blob_id], sweep_after: now + 100 })
+      await store.addLooseBlobs({
+        blob_ids: [blob_id],
+        sweep_after: now + 100,
+        server_id: 'server_1',
+      })
       const part = { ...newPart(blob_id, 10), sha256: newPart(`${id}-a`, 10).sha256 }
       expect(await store.addPart({ project_id, id, part, most_parts, now })).toEqual({
         ...{ outcome: 'known', id: `${id}-a`, created_at: now },
@@ -203,12 +215,12 @@ export function describeUploads(name: string, open: () => Promise<OpenStore>): v
 
     it('are forgotten a while after their end, unless they are pending', async () => {
       await begin()
-      await store.forgetUploads({ expired_before: now + 1e6 })
+      await store.forgetUploads({ expired_before: now + 1e6, limit: 10 })
       expect(await store.findUpload({ project_id, id })).toBeDefined()
       await store.cancelUpload({ project_id, id, now })
-      await store.forgetUploads({ expired_before: upload(id).expires_at })
+      await store.forgetUploads({ expired_before: upload(id).expires_at, limit: 10 })
       expect(await store.findUpload({ project_id, id })).toBeDefined()
-      await store.forgetUploads({ expired_before: upload(id).expires_at + 1 })
+      await store.forgetUploads({ expired_before: upload(id).expires_at + 1, limit: 10 })
       expect(await store.findUpload({ project_id, id })).toBe(undefined)
     })
   })

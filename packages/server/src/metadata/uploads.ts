@@ -1,15 +1,17 @@
 /** Rows of Uploads and their parts: bytes that come in pieces and become a file in one step. */
 
+import { lockOrganizations } from './dialect.ts'
 import {
   type FileFacts,
   type FileRow,
   giveQuotaBack,
   holdBlob,
   insertHeldFile,
-  insertTakenBlob,
+  insertTakenBlobs,
   type Segment,
   takeQuota,
 } from './files.ts'
+import { inOrder } from './in-order.ts'
 import type { Owner } from './owners.ts'
 import { Refusal } from './refusal.ts'
 import type { Database, Tables } from './tables.ts'
@@ -201,20 +203,23 @@ export async function addPart(
   if (offset !== undefined && offset !== arrived_bytes) return { outcome: 'elsewhere' }
   if (arrived_bytes + part.bytes > bytes) return { outcome: 'too-many-bytes' }
   if (arrived_parts >= most_parts) return { outcome: 'too-many-parts' }
-  const held = await holdBlob(db, part)
-  if (held.numAffectedRows === 0n) throw new Refusal('blob-swept')
-  await db
-    .insertInto('parts')
-    .values({ ...part, upload_id: id })
-    .execute()
-  await db
-    .updateTable('uploads')
-    .set((eb) => ({
-      arrived_bytes: eb('arrived_bytes', '+', part.bytes),
-      arrived_parts: eb('arrived_parts', '+', 1),
-    }))
-    .where('id', '=', id)
-    .execute()
+  const held = holdBlob(db, part)
+  await inOrder([
+    held,
+    db
+      .insertInto('parts')
+      .values({ ...part, upload_id: id })
+      .execute(),
+    db
+      .updateTable('uploads')
+      .set((eb) => ({
+        arrived_bytes: eb('arrived_bytes', '+', part.bytes),
+        arrived_parts: eb('arrived_parts', '+', 1),
+      }))
+      .where('id', '=', id)
+      .execute(),
+  ])
+  if ((await held).numAffectedRows === 0n) throw new Refusal('blob-swept')
   return { outcome: 'added' }
 }
 
@@ -272,9 +277,9 @@ export async function completeUpload(
     .where('id', '=', id)
     .execute()
   const used = new Set(segments)
-  const unused = parts.filter((part) => !used.has(part))
-  for (const part of unused) await insertTakenBlob(db, part)
-  return { outcome: 'completed', loose: unused.map(({ blob_id }) => blob_id) }
+  const loose = parts.filter((part) => !used.has(part)).map(({ blob_id }) => blob_id)
+  await insertTakenBlobs(db, loose)
+  return { outcome: 'completed', loose }
 }
 
 /** Gives up a pending Upload; gives the blobs that are loose now, or `undefined` if it is not pending. */
@@ -295,28 +300,42 @@ export async function expireUploads(
   db: Database,
   { now, limit }: { now: number; limit: number },
 ): Promise<number> {
-  const uploads = await db
+  const overdue = db
     .selectFrom('uploads')
     .where('status', '=', 'pending')
     .where('expires_at', '<=', now)
-    .orderBy('expires_at')
-    .limit(limit)
     .select(['id', 'organization_id', 'bytes'])
-    .execute()
+  const found = await overdue.orderBy('expires_at').limit(limit).execute()
+  if (found.length === 0) return 0
+  await lockOrganizations(db, found)
+  const ids = found.map(({ id }) => id)
+  // Others may have been quicker, and of theirs the usage is settled.
+  const uploads = await overdue.where('id', 'in', ids).execute()
   for (const upload of uploads) await endUpload(db, upload, 'expired')
   return uploads.length
 }
 
-/** Forgets Uploads that ended, be it well, and whose time was over before this. */
+/**
+ * Forgets at most `limit` Uploads that ended, be it well, and whose time was over before this; gives how many
+ * there were.
+ */
 export async function forgetUploads(
   db: Database,
-  { expired_before }: { expired_before: number },
-): Promise<void> {
-  await db
+  { expired_before, limit }: { expired_before: number; limit: number },
+): Promise<number> {
+  const forgotten = await db
     .deleteFrom('uploads')
-    .where('expires_at', '<', expired_before)
-    .where('status', '<>', 'pending')
-    .execute()
+    .where('id', 'in', (eb) =>
+      eb
+        .selectFrom('uploads')
+        .where('expires_at', '<', expired_before)
+        .where('status', '<>', 'pending')
+        .orderBy('expires_at')
+        .limit(limit)
+        .select('id'),
+    )
+    .executeTakeFirstOrThrow()
+  return Number(forgotten.numDeletedRows)
 }
 
 async function endUpload(
@@ -329,9 +348,14 @@ async function endUpload(
     .where('upload_id', '=', upload.id)
     .returning('blob_id')
     .execute()
-  for (const part of parts) await insertTakenBlob(db, part)
-  await db.updateTable('uploads').set({ status }).where('id', '=', upload.id).execute()
-  await giveQuotaBack(db, upload)
+  await inOrder([
+    insertTakenBlobs(
+      db,
+      parts.map(({ blob_id }) => blob_id),
+    ),
+    db.updateTable('uploads').set({ status }).where('id', '=', upload.id).execute(),
+    giveQuotaBack(db, upload),
+  ])
   return parts.map(({ blob_id }) => blob_id)
 }
 

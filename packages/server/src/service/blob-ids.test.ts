@@ -35,6 +35,15 @@ describe('ids for blobs', () => {
     expect(old).not.toContain(fresh)
   })
 
+  it('are not given any more when others took this server for gone', async () => {
+    await using coffer = await open()
+    await coffer.next()
+    const { looseAt, presence } = coffer
+    const listed = await looseAt(start + day)
+    presence.lapsed += 1
+    expect(listed).not.toContain(await coffer.next())
+  })
+
   it('are asked for again when they could not be listed', async () => {
     await using coffer = await open()
     const { addLooseBlobs } = coffer.metadata
@@ -58,12 +67,18 @@ async function open() {
   const metadata = await openSqliteStore(':memory:')
   const clock = { time: start, now: () => clock.time }
   const ids = createIds(randomBytes)
+  const presence = { server_id: 'server_1', lapsed: 0, lapses: () => presence.lapsed }
   return {
-    ...createBlobIds({ metadata, clock, ids }),
+    ...createBlobIds({ metadata, clock, ids, presence }),
     metadata,
     clock,
     ids,
-    looseAt: (now: number) => metadata.takeSweepableBlobs({ now, after_id: '', limit: 1000 }),
+    presence,
+    looseAt: (now: number) =>
+      metadata.takeSweepableBlobs({
+        ...{ now, after_id: '', limit: 1000, restored_before: 0, history: null },
+        ...{ server_id: 'server_1', share: { from: '', to: '~' } },
+      }),
     [Symbol.asyncDispose]: () => metadata.close(),
   }
 }

@@ -3,9 +3,10 @@
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Clock } from './clock.ts'
 import type { Ids } from './ids.ts'
+import type { Presence } from './presence.ts'
 
-/** Seconds after which the sweep takes what no upload of this process is writing any more. */
-export const stagingSeconds = 24 * 3600
+/** Seconds after which the sweep takes what no upload of this server is writing any more. */
+const stagingSeconds = 24 * 3600
 
 /** Listed together, so that most uploads wait for no commit before their first byte is written. */
 const reserved = 32
@@ -21,17 +22,23 @@ export interface BlobIdsNeeds {
   readonly metadata: MetadataStore
   readonly clock: Clock
   readonly ids: Ids
+  readonly presence: Pick<Presence, 'server_id' | 'lapses'>
 }
 
-export function createBlobIds({ metadata, clock, ids }: BlobIdsNeeds): BlobIds {
+export function createBlobIds({ metadata, clock, ids, presence }: BlobIdsNeeds): BlobIds {
   let reserve: string[] = []
   let usableUntil = 0
+  let lapses = 0
   let filling: Promise<void> | undefined
 
   async function fill(): Promise<void> {
     const now = clock.now()
     const blob_ids = Array.from({ length: reserved }, () => ids.blob())
-    await metadata.addLooseBlobs({ blob_ids, sweep_after: now + stagingSeconds })
+    lapses = presence.lapses()
+    await metadata.addLooseBlobs({
+      ...{ blob_ids, sweep_after: now + stagingSeconds },
+      server_id: presence.server_id,
+    })
     reserve = blob_ids
     usableUntil = now + reservedSeconds
   }
@@ -39,7 +46,9 @@ export function createBlobIds({ metadata, clock, ids }: BlobIdsNeeds): BlobIds {
   return {
     async next() {
       for (;;) {
-        const id = clock.now() < usableUntil ? reserve.shift() : undefined
+        // After a lapse the sweep has had them all.
+        const isUsable = clock.now() < usableUntil && presence.lapses() === lapses
+        const id = isUsable ? reserve.shift() : undefined
         if (id !== undefined) return id
         filling ??= fill().finally(() => {
           filling = undefined

@@ -97,6 +97,13 @@ export function serviceUnavailable(cause: unknown): ServiceError {
   )
 }
 
+export function readOnly(): ServiceError {
+  return new ServiceError(
+    'service_unavailable',
+    'The server takes no changes now: it is read-only. Please try again later.',
+  )
+}
+
 /** @param allowed the purposes that would do. */
 export function purposeInvalid(purpose: string, allowed: readonly string[]): ServiceError {
   const known = allowed.map((name) => `'${name}'`).join(', ')
@@ -302,7 +309,7 @@ export function partDamaged(sent: string, received: string): ServiceError {
   )
 }
 
-export function digestInvalid(param: 'md5' | 'sha256', expected: string): ServiceError {
+export function valueInvalid(param: string, expected: string): ServiceError {
   return new ServiceError('value_invalid', `Invalid value for '${param}': expected ${expected}.`, {
     param,
   })

@@ -1,6 +1,7 @@
 /** What a file is called: the name the client sent, made safe to show and to write elsewhere. */
 
 import { limits } from '@coffer/contract'
+import { hasControlCharacters } from './control-characters.ts'
 import { filenameInvalid, filenameTooLong } from './errors.ts'
 
 /** What a file is called whose client sent no name, as generated clients name it themselves. */
@@ -15,10 +16,7 @@ const nameless = 'file'
 export function toFilename(sent: string | undefined): string {
   const name = sent?.slice(Math.max(sent.lastIndexOf('/'), sent.lastIndexOf('\\')) + 1) ?? ''
   if (name === '' || name === '.' || name === '..') return nameless
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused.
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(name)) {
-    throw filenameInvalid('it contains a control character.')
-  }
+  if (hasControlCharacters(name)) throw filenameInvalid('it contains a control character.')
   if (!name.isWellFormed()) throw filenameInvalid('it is not valid Unicode.')
   if (Buffer.byteLength(name) > limits.filenameBytes) throw filenameTooLong()
   return name

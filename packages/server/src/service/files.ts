@@ -10,7 +10,7 @@ import {
   Purpose,
   type UploadPurpose,
 } from '@coffer/contract'
-import type { ByteRange } from '../blobs/blob-driver.ts'
+import type { ByteRange, LinkOptions } from '../blobs/blob-driver.ts'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { ContentRules, Verdict } from '../content-rules/content-rules.ts'
 import { oneFault } from '../content-rules/fault-list.ts'
@@ -18,7 +18,7 @@ import type { FileRow, Segment } from '../metadata/files.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Caller } from './access.ts'
 import type { Clock } from './clock.ts'
-import { isDownloadable, type Profile } from './downloads.ts'
+import { type Downloads, isDownloadable, type Profile } from './downloads.ts'
 import {
   contentDamaged,
   contentRefused,
@@ -39,6 +39,7 @@ import type { StoreBinding } from './store-binding.ts'
 
 export interface FileSettings {
   readonly profile: Profile
+  readonly downloads: Downloads
   readonly maxFileBytes: number
   readonly organizationQuotaBytes: number
 }
@@ -58,6 +59,8 @@ export interface FileContent {
   readonly isText: boolean
   /** Yields exactly the bytes of `range`, which must lie within the file. */
   read(range: ByteRange): AsyncIterable<Uint8Array>
+  /** Gives a URL from which anybody who has it can read the whole content; undefined where nobody can. */
+  readonly link: ((options: LinkOptions) => Promise<string>) | undefined
 }
 
 /** What is known of content before its first byte. */
@@ -115,12 +118,21 @@ export interface FilesNeeds {
 export function createFiles(needs: FilesNeeds): Files {
   const { metadata, blobs, staging, removal, binding, rules, trialRules } = needs
   const { clock, ids, log, measures, settings } = needs
-  const { profile, maxFileBytes, organizationQuotaBytes } = settings
+  const { profile, downloads, maxFileBytes, organizationQuotaBytes } = settings
 
   async function find({ project_id }: Caller, id: string): Promise<FileRow> {
     const row = await metadata.findFile({ project_id, id, now: clock.now() })
     if (row === undefined) throw fileNotFound(id)
     return row
+  }
+
+  /** Content of several blobs has no URL of its own; what is damaged is told of by us. */
+  function linkTo({ damaged_at }: FileRow, segments: readonly Segment[]): FileContent['link'] {
+    const [segment] = segments
+    const isOne = segments.length === 1 && damaged_at === null
+    if (downloads === 'stream' || !isOne || segment === undefined) return undefined
+    const { link } = blobs
+    return link && ((options) => link(segment.blob_id, options))
   }
 
   /** Where a page begins; a file that was deleted lately still marks its place. */
@@ -275,6 +287,7 @@ export function createFiles(needs: FilesNeeds): Files {
         tag: row.sha256 === '' ? row.id : row.sha256,
         isText: row.encoding === 'utf-8',
         read: (range) => read(caller, id, segments, range),
+        link: linkTo(row, segments),
       }
     },
   }

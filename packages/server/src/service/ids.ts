@@ -9,6 +9,8 @@ export interface Ids {
   project(): string
   apiKey(): string
   store(): string
+  /** Of one run of a server. */
+  server(): string
   /** Not an id but a secret: what a client sends as its API key. */
   secret(): string
 }
@@ -41,6 +43,7 @@ export function createIds(random: (bytes: number) => Buffer): Ids {
     project: () => `proj_${base58(random(16))}`,
     apiKey: () => `key_${base58(random(16))}`,
     store: () => `store_${base58(random(16))}`,
+    server: () => `server_${base58(random(16))}`,
     secret: () => `sk-coffer-${base58(random(32))}`,
   }
 }

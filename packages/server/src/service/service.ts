@@ -10,6 +10,7 @@ import { createFiles, type FileSettings, type Files } from './files.ts'
 import type { Ids } from './ids.ts'
 import type { Log } from './log.ts'
 import type { Measures } from './measures.ts'
+import { createPresence, type Presence } from './presence.ts'
 import { createRemoval } from './removal.ts'
 import { createStaging } from './staging.ts'
 import { watchStorage } from './storage-health.ts'
@@ -22,6 +23,7 @@ export interface Service {
   readonly files: Files
   readonly uploads: Uploads
   readonly sweep: Sweep
+  readonly presence: Presence
   /** Rejects if files could not be stored now. */
   check(): Promise<void>
   /** Resolves once the work that requests left behind has ended. */
@@ -31,6 +33,8 @@ export interface Service {
 export interface ServiceNeeds {
   readonly metadata: MetadataStore
   readonly blobs: BlobStore
+  /** Whether other servers may run on the same stores. */
+  readonly isShared: boolean
   readonly rules: ContentRules
   /** Those that a check without an upload asks for. */
   readonly trialRules: ContentRules
@@ -43,12 +47,15 @@ export interface ServiceNeeds {
 
 /** @throws if the stores do not belong together. */
 export async function openService(needs: ServiceNeeds): Promise<Service> {
-  const { rules, trialRules, clock, ids, log, measures, settings } = needs
+  const { isShared, rules, trialRules, clock, ids, log, measures, settings } = needs
   const health = watchStorage(needs)
   const { metadata, blobs } = health.stores
   const binding = await bindStores({ metadata, blobs, clock, ids, log })
+  const presence = createPresence({ metadata, server_id: ids.server(), isShared })
+  // Behind the look at the stores: what newer rows may have held is kept from then on.
+  await presence.renew()
   const removal = createRemoval({ metadata, blobs, log, measures })
-  const blobIds = createBlobIds({ metadata, clock, ids })
+  const blobIds = createBlobIds({ metadata, clock, ids, presence })
   const staging = createStaging({ blobs, blobIds, removal })
   const files = createFiles({
     ...{ metadata, blobs, staging, removal, binding, rules, trialRules },
@@ -61,7 +68,11 @@ export async function openService(needs: ServiceNeeds): Promise<Service> {
       ...{ metadata, blobs, files, staging, removal, binding, rules },
       ...{ clock, ids, settings },
     }),
-    sweep: createSweep({ metadata, blobs, removal, staging, binding, clock, log, measures }),
+    sweep: createSweep({
+      ...{ metadata, blobs, removal, staging, binding, presence },
+      ...{ clock, log, measures },
+    }),
+    presence,
     async check() {
       await Promise.all([health.check(), binding.check()])
     },

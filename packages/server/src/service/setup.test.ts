@@ -90,6 +90,10 @@ async function openCoffer() {
       written.push(JSON.stringify(key))
       return store.setApiKey(key)
     },
+    addFirstApiKey(key) {
+      written.push(JSON.stringify(key))
+      return store.addFirstApiKey(key)
+    },
   }
   const access = createAccess({ metadata })
   let count = 0

@@ -32,9 +32,8 @@ export async function setUp(
     await metadata.setApiKey({ ...owner, id: ids.apiKey(), name: 'COFFER_API_KEY', digest, now })
     return undefined
   }
-  if (await metadata.hasApiKey({ project_id: owner.project_id })) return undefined
   const made = ids.secret()
   const digest = digestApiKey(made)
-  await metadata.setApiKey({ ...owner, id: ids.apiKey(), name: 'First key', digest, now })
-  return made
+  const key = { ...owner, id: ids.apiKey(), name: 'First key', digest, now }
+  return (await metadata.addFirstApiKey(key)) ? made : undefined
 }

@@ -46,7 +46,7 @@ describe('the storage', () => {
   it('passes on what its calls give', async () => {
     await using watched = await openWatched(new Error('unused'))
     const { metadata, blobs } = watched.stores
-    expect(await metadata.hasApiKey({ project_id: 'proj_1' })).toBe(false)
+    expect(await metadata.findKeyOwner({ digest: 'd1' })).toBe(undefined)
     const source = (async function* () {
       yield Buffer.from('content')
     })()

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { type BlobStore, createBlobStore } from '../blobs/blob-store.ts'
+import { createBlobStore } from '../blobs/blob-store.ts'
 import { createMemoryDriver } from '../blobs/memory.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import { openSqliteStore } from '../metadata/sqlite.ts'
 import { createIds } from './ids.ts'
-import { bindStores } from './store-binding.ts'
+import { bindStores, type StoreBinding, type StoreBindingNeeds } from './store-binding.ts'
 
 const start = 1_700_000_000
 const day = 24 * 3600
@@ -64,7 +64,7 @@ describe('rows and bytes', () => {
     await using pair = await openPair()
     const metadata = {
       ...pair.metadata,
-      async setStore() {
+      async advanceStore() {
         throw new Error('The process is killed.')
       },
     }
@@ -89,6 +89,34 @@ describe('rows and bytes', () => {
     }
   })
 
+  it('are marked alike by servers that count at once', async () => {
+    await using pair = await openPair()
+    const bindings = await Promise.all([pair.bind(), pair.bind(), pair.bind()])
+    await Promise.all(bindings.map((binding) => binding.advance()))
+    const { store } = await pair.metadata.findStore()
+    expect([store?.generation, (await pair.mark()).generation]).toEqual([6, 6])
+    await bindings[0]?.look()
+    expect(pair.warnings).toEqual([])
+  })
+
+  it('are refused where the clocks of the machine and of the database differ', async () => {
+    await using pair = await openPair()
+    const at = (time: number): MetadataStore => ({
+      ...pair.metadata,
+      findStore: async () => ({ ...(await pair.metadata.findStore()), time }),
+    })
+    for (const time of [start - 5, start + 5]) {
+      await pair.bind({ metadata: at(time), isOfMachine: true })
+    }
+    await expect(pair.bind({ metadata: at(start - 6), isOfMachine: true })).rejects.toThrow(
+      /^The clock of this machine is 6 seconds ahead of that of the database\. Set both by NTP/,
+    )
+    const behind = pair.bind({ metadata: at(start + 6), isOfMachine: true })
+    await expect(behind).rejects.toThrow('is 6 seconds behind that')
+    // One that was given.
+    await pair.bind({ metadata: at(start + 6) })
+  })
+
   it('are found out when the bytes are replaced under a running server', async () => {
     await using pair = await openPair()
     await using other = await openPair()
@@ -97,6 +125,7 @@ describe('rows and bytes', () => {
     await other.bind()
     await pair.blobs.writeMark((await other.blobs.readMark()) ?? '')
     await expect(binding.check()).rejects.toThrow('not those of this store')
+    await expect(binding.look()).rejects.toThrow('not both those of this store')
   })
 })
 
@@ -105,24 +134,65 @@ describe('rows that are older than the bytes', () => {
     await using pair = await openPair()
     const before = await pair.bind()
     expect(before.isRestored()).toBe(false)
-    await pair.metadata.addLooseBlobs({ blob_ids: ['aa01'], sweep_after: start })
-    const { store } = await pair.metadata.findStore()
-    await before.advance()
-    if (store !== undefined) await pair.metadata.setStore(store)
+    await pair.metadata.addLooseBlobs({
+      ...{ blob_ids: ['aa01'], sweep_after: start, server_id: 'server_1' },
+    })
+    await pair.putMarkAhead()
 
     const after = await pair.bind()
     expect(pair.warnings).toEqual([expect.stringContaining('older than the bytes')])
     expect(after.isRestored()).toBe(true)
-    expect(await pair.sweepable()).toEqual([])
+    expect(await pair.sweepable(after)).toEqual([])
 
     pair.clock.time = start + 3 * day
     const later = await pair.bind()
     expect(later.isRestored()).toBe(true)
-    expect(await pair.sweepable()).toEqual([])
+    expect(await pair.sweepable(later)).toEqual([])
 
     pair.clock.time = start + 7 * day
     expect(later.isRestored()).toBe(false)
-    expect(await pair.sweepable()).toEqual(['aa01'])
+    expect(await pair.sweepable(later)).toEqual(['aa01'])
+  })
+
+  it('are found out under a running server, which goes on above the bytes', async () => {
+    await using pair = await openPair()
+    const binding = await pair.bind()
+    await pair.putMarkAhead()
+    const { generation } = await pair.mark()
+    await binding.look()
+    expect(binding.isRestored()).toBe(true)
+    expect(pair.warnings).toHaveLength(1)
+    expect((await pair.mark()).generation).toBe(generation + 1)
+    await binding.look()
+    expect(pair.warnings).toHaveLength(1)
+  })
+
+  it('are told by the database that went on elsewhere', async () => {
+    await using pair = await openPair()
+    const on = (history: string | null): MetadataStore => ({
+      ...pair.metadata,
+      findStore: async () => ({ ...(await pair.metadata.findStore()), history }),
+    })
+    expect((await pair.bind({ metadata: on(null) })).isRestored()).toBe(false)
+    expect((await pair.bind({ metadata: on('1/1') })).isRestored()).toBe(false)
+    expect((await pair.bind({ metadata: on('1/1') })).isRestored()).toBe(false)
+    const after = await pair.bind({ metadata: on('1/2') })
+    expect(after.isRestored()).toBe(true)
+    expect(pair.warnings).toHaveLength(1)
+    pair.clock.time = start + 8 * day
+    expect((await pair.bind({ metadata: on('1/2') })).isRestored()).toBe(false)
+  })
+
+  it('are known to another server on the same stores as soon as it looks', async () => {
+    await using pair = await openPair()
+    const one = await pair.bind()
+    const other = await pair.bind()
+    await pair.putMarkAhead()
+    await one.look()
+    expect(other.isRestored()).toBe(false)
+    await other.look()
+    expect(other.isRestored()).toBe(true)
+    expect(pair.warnings).toHaveLength(1)
   })
 
   it('by a crash between the two marks are no restored ones', async () => {
@@ -151,14 +221,22 @@ async function openPair() {
     blobs,
     clock,
     warnings,
-    bind(other: { metadata?: MetadataStore; blobs?: BlobStore } = {}) {
-      return bindStores({ metadata, blobs, clock, ids, log, ...other })
+    bind({ isOfMachine, ...other }: { isOfMachine?: true } & Partial<StoreBindingNeeds> = {}) {
+      const asClock = isOfMachine ? { now: clock.now, isOfMachine } : clock
+      return bindStores({ metadata, blobs, clock: asClock, ids, log, ...other })
+    },
+    /** As it is when the rows are replaced by older ones. */
+    async putMarkAhead() {
+      const mark = JSON.parse((await blobs.readMark()) ?? '')
+      await blobs.writeMark(JSON.stringify({ ...mark, generation: mark.generation + 1 }))
     },
     async mark(): Promise<{ id: string; generation: number }> {
       return JSON.parse((await blobs.readMark()) ?? '')
     },
     async addFile() {
-      await metadata.addLooseBlobs({ blob_ids: ['held'], sweep_after: start + day })
+      await metadata.addLooseBlobs({
+        ...{ blob_ids: ['held'], sweep_after: start + day, server_id: 'server_1' },
+      })
       const segments = [{ blob_id: 'held', bytes: 1, checksums: new Uint8Array() }]
       await metadata.addFile({
         file: {
@@ -169,7 +247,11 @@ async function openPair() {
         quota_bytes: 10,
       })
     },
-    sweepable: () => metadata.takeSweepableBlobs({ now: clock.time, after_id: '', limit: 10 }),
+    sweepable: (binding: StoreBinding) =>
+      metadata.takeSweepableBlobs({
+        ...{ now: clock.time, after_id: '', limit: 10, ...binding.state() },
+        ...{ server_id: 'server_1', share: { from: '', to: '~' } },
+      }),
     [Symbol.asyncDispose]: () => metadata.close(),
   }
 }

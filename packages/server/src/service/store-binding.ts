@@ -7,10 +7,12 @@ import { z } from 'zod'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { StoreMark, StoreRow } from '../metadata/store-mark.ts'
-import { stagingSeconds } from './blob-ids.ts'
 import type { Clock } from './clock.ts'
 import type { Ids } from './ids.ts'
 import type { Log } from './log.ts'
+
+/** Seconds between the clocks of this machine and of the database, which decide what has expired. */
+const toleratedSeconds = 5
 
 /** Seconds after a restored backup in which nothing is removed that newer rows may have held. */
 const restoredSeconds = 7 * 24 * 3600
@@ -24,6 +26,14 @@ const Mark = z.object({
 export interface StoreBinding {
   /** Whether the rows are older than bytes that may belong to newer ones. */
   isRestored(): boolean
+  /** What the sweep goes by, as of the last look. */
+  state(): { readonly restored_before: number; readonly history: string | null }
+  /**
+   * Looks whether the rows were replaced by older ones, as after a fail-over: before anything is removed.
+   *
+   * @throws if rows and bytes are not both of this store any more.
+   */
+  look(): Promise<void>
   /** Counts the generation up, so that an older copy of the rows is told from these. */
   advance(): Promise<void>
   /** Rejects if the bytes are not those of this store any more. */
@@ -38,65 +48,107 @@ export interface StoreBindingNeeds {
   readonly log: Log
 }
 
-/**
- * Only for a process that has both stores for itself and begins.
- *
- * @throws if the two do not belong together, with what to do.
- */
+/** @throws if the two do not belong together, with what to do. */
 export async function bindStores(needs: StoreBindingNeeds): Promise<StoreBinding> {
-  const { metadata, blobs, clock, ids, log } = needs
-  const now = clock.now()
-  const { store, has_files } = await metadata.findStore()
-  const mark = readMark(await blobs.readMark())
-  requireSame(store, mark, has_files)
+  const { metadata, blobs, clock, log } = needs
+  const { id } = await claim(needs)
+  let restored_at: number | null = null
+  let history: string | null = null
+  let told: string | null = null
+  /** The highest generation of rows that was seen. */
+  let known = 0
 
-  const id = store?.id ?? mark?.id ?? ids.store()
-  // A mark of generation 0 says that the rows do not have theirs yet.
-  if (mark === undefined) await blobs.writeMark(formatMark({ id, generation: 0 }))
-  let restored_at = store?.restored_at ?? null
-  if (store !== undefined && mark !== undefined) {
-    if (mark.generation > store.generation) {
-      restored_at = now
+  async function look(): Promise<void> {
+    // The mark first, as its generation is never ahead of rows that are read later.
+    const mark = readMark(await blobs.readMark())
+    const asked = clock.now()
+    const found = await metadata.findStore()
+    requireSameTime(found.time, { asked, answered: clock.now(), clock })
+    const { store } = found
+    if (mark?.id !== id || store?.id !== id) {
+      throw new Error('The rows and the bytes are not both those of this store any more.')
+    }
+    told = found.history
+    history = told ?? store.history
+    known = Math.max(known, store.generation)
+    restored_at = store.restored_at
+    const isElsewhere = store.history !== null && store.history !== history
+    if (mark.generation > store.generation || isElsewhere) {
+      restored_at = clock.now()
       log.warn(
-        { generation: store.generation, bytes: mark.generation },
+        {
+          ...{ generation: store.generation, bytes: mark.generation },
+          ...{ history, before: store.history },
+        },
         'the rows are older than the bytes: no bytes without a row are removed for seven days',
       )
-    }
-    if (store.generation > mark.generation + 1) {
-      log.warn(
-        { generation: store.generation, bytes: mark.generation },
-        'the bytes are older than the rows: some may be missing; coffer fsck tells',
-      )
+      await metadata.noteRestored({ now: restored_at })
+      known = 0
+      await advance(mark.generation)
     }
   }
-  let generation = Math.max(store?.generation ?? 0, mark?.generation ?? 0)
 
-  // The rows go first: bytes that are ahead mean that the rows were replaced by older ones.
-  async function advance(): Promise<void> {
-    generation += 1
-    await metadata.setStore({ id, generation, restored_at })
-    await blobs.writeMark(formatMark({ id, generation }))
+  /** The rows go first: bytes that are ahead mean that the rows were replaced by older ones. */
+  async function advance(above = 0): Promise<void> {
+    const counted = await metadata.advanceStore({ above, known, history })
+    // The next look finds out what has happened.
+    if (counted === 'older') return
+    let generation = counted
+    for (;;) {
+      known = generation
+      await blobs.writeMark(formatMark({ id, generation }))
+      // Another server may have counted on, and have written its mark before this one.
+      const { store } = await metadata.findStore()
+      if (store === undefined || store.generation <= generation) return
+      generation = store.generation
+    }
   }
-  const restoredUntil = (restored_at ?? Number.NEGATIVE_INFINITY) + restoredSeconds
-  // Before it is written that the rows were restored: a start that ends in between begins again.
-  if (restored_at === now) await metadata.postponeLooseBlobs({ until: restoredUntil })
+
+  await look()
   await advance()
-  // This process has the store for itself, so whoever was writing these blobs is gone. Those that
-  // newer rows may have held are not touched before their time.
-  const isKept = now < restoredUntil
-  const before = now + stagingSeconds
-  await metadata.abandonLooseBlobs({
-    before: isKept ? Math.min(before, restoredUntil - 1) : before,
-  })
-
   return {
-    isRestored: () => clock.now() < restoredUntil,
-    advance,
+    isRestored: () => clock.now() < (restored_at ?? Number.NEGATIVE_INFINITY) + restoredSeconds,
+    state: () => ({ restored_before: clock.now() - restoredSeconds, history: told }),
+    look,
+    advance: () => advance(),
     async check() {
       const found = readMark(await blobs.readMark())
       if (found?.id !== id) throw new Error('The bytes are not those of this store any more.')
     },
   }
+}
+
+/** Finds out which store the two are, or makes them one; the rows first, of which only one server can. */
+async function claim({ metadata, blobs, ids, log }: StoreBindingNeeds): Promise<StoreMark> {
+  const mark = readMark(await blobs.readMark())
+  const { store, has_files, history } = await metadata.findStore()
+  requireSame(store, mark, has_files)
+  if (store !== undefined && mark !== undefined && store.generation > mark.generation + 1) {
+    log.warn(
+      { generation: store.generation, bytes: mark.generation },
+      'the bytes are older than the rows: some may be missing; coffer fsck tells',
+    )
+  }
+  const claimed = await metadata.claimStore({ id: mark?.id ?? ids.store(), history })
+  if (mark === undefined) await blobs.writeMark(formatMark({ id: claimed.id, generation: 0 }))
+  return claimed
+}
+
+/**
+ * A server whose clock is ahead would delete on all servers what has not expired yet. A clock that was given is
+ * right by itself.
+ */
+function requireSameTime(
+  time: number | null,
+  { asked, answered, clock }: { asked: number; answered: number; clock: Clock },
+): void {
+  if (time === null || clock.isOfMachine !== true) return
+  const seconds = time < asked ? asked - time : time - answered
+  if (seconds <= toleratedSeconds) return
+  throw new Error(
+    `The clock of this machine is ${seconds} seconds ${time < asked ? 'ahead of' : 'behind'} that of the ` +
+      'database. Set both by NTP: they decide what has expired.',
+  )
 }
 
 function requireSame(

@@ -288,27 +288,37 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
     add: (name: MeasureName, count = 1) => void counts.set(name, (counts.get(name) ?? 0) + count),
   }
   const restored = { rows: false }
+  const presence = { server_id: 'server_1', share: (parts: number) => ({ from: 0, to: parts }) }
   const removal = createRemoval({ metadata, blobs, log, measures })
   const blobIds: BlobIds = {
     async next() {
       const id = ids.blob()
-      await metadata.addLooseBlobs({ blob_ids: [id], sweep_after: clock.now() + day })
+      await metadata.addLooseBlobs({
+        ...{ blob_ids: [id], sweep_after: clock.now() + day, server_id: presence.server_id },
+      })
       return id
     },
   }
   const staging = createStaging({ blobs, blobIds, removal })
-  const settings = { profile: 'open', maxFileBytes: 1000, organizationQuotaBytes: 10_000 } as const
+  const settings = {
+    profile: 'open',
+    downloads: 'stream',
+    maxFileBytes: 1000,
+    organizationQuotaBytes: 10_000,
+  } as const
   const needs = { metadata, blobs, staging, removal, clock, ids, log, measures }
   let advanced = 0
   const binding = {
     isRestored: () => restored.rows,
+    state: () => ({ restored_before: 0, history: null }),
+    async look() {},
     async advance() {
       advanced += 1
     },
     async check() {},
   }
   const files = createFiles({ ...needs, rules, trialRules, binding, settings })
-  const sweep = createSweep({ ...needs, binding })
+  const sweep = createSweep({ ...needs, binding, presence })
   // Of another process nobody knows what it is writing.
   const elsewhere = createStaging({ blobs, blobIds, removal })
 
@@ -355,7 +365,10 @@ async function openCoffer(broken: ReadonlySet<string> = new Set()) {
     usedBytes: () => metadata.findUsedBytes(caller),
     /** All of them, which are taken by this. */
     looseBlobs: () =>
-      metadata.takeSweepableBlobs({ now: start + 1000 * day, after_id: '', limit: 1000 }),
+      metadata.takeSweepableBlobs({
+        ...{ now: start + 1000 * day, after_id: '', limit: 1000, ...binding.state() },
+        ...{ server_id: 'server_1', share: { from: '', to: '~' } },
+      }),
     sweep: (signal = new AbortController().signal) => sweep.run(signal),
     /** As many sweeps as look at all blobs once. */
     async round() {

@@ -5,6 +5,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
 import type { Measures } from './measures.ts'
+import type { Presence } from './presence.ts'
 import type { Removal } from './removal.ts'
 import type { Staging } from './staging.ts'
 import type { StoreBinding } from './store-binding.ts'
@@ -14,6 +15,9 @@ const rememberDeletedSeconds = 24 * 3600
 
 /** How long an Upload that ended can still be asked for after its time was over, in seconds. */
 const rememberUploadsSeconds = 24 * 3600
+
+/** All blobs, by what their ids begin with: 00 to ff. */
+const parts = 256
 
 /** Rows of one transaction, so that requests never wait long for the sweep. */
 const batch = 200
@@ -43,40 +47,36 @@ export interface SweepNeeds {
   readonly blobs: Pick<BlobStore, 'list' | 'tidy'>
   readonly removal: Removal
   readonly staging: Pick<Staging, 'underWay'>
-  readonly binding: Pick<StoreBinding, 'isRestored' | 'advance'>
+  readonly binding: Pick<StoreBinding, 'isRestored' | 'state' | 'look' | 'advance'>
+  readonly presence: Pick<Presence, 'server_id' | 'share'>
   readonly clock: Clock
   readonly log: Log
   readonly measures: Measures
 }
 
 export function createSweep(needs: SweepNeeds): Sweep {
-  const { metadata, blobs, removal, staging, binding, clock, log, measures } = needs
+  const { metadata, blobs, removal, staging, binding, presence, clock, log, measures } = needs
   let advancedAt = clock.now()
-  // Each run looks at one part of all blobs; where it begins does not matter, but that it moves on.
+  // Each run looks at one part of its share; where it begins does not matter, but that it moves on.
   let nextPart = clock.now()
 
-  async function deleteExpiredFiles(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const deleted = await metadata.deleteExpiredFiles({ now: clock.now(), limit: batch })
-      if (deleted < batch) return
-    }
-  }
-
-  async function expireUploads(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const expired = await metadata.expireUploads({ now: clock.now(), limit: batch })
-      if (expired < batch) return
-    }
+  /** Does a batch after the other until there are no more. */
+  async function inBatches(signal: AbortSignal, doBatch: () => Promise<number>): Promise<void> {
+    while (!signal.aborted) if ((await doBatch()) < batch) return
   }
 
   async function removeLooseBlobs(signal: AbortSignal): Promise<void> {
+    const share = presence.share(parts)
     let after_id = ''
     while (!signal.aborted) {
       const taken = await metadata.takeSweepableBlobs({
         now: clock.now(),
+        server_id: presence.server_id,
+        share: { from: prefixOf(share.from), to: prefixOf(share.to) },
         after_id,
         limit: batch,
         except: staging.underWay(),
+        ...binding.state(),
       })
       await removal.remove(taken)
       if (taken.length < batch) return
@@ -88,18 +88,20 @@ export function createSweep(needs: SweepNeeds): Sweep {
   async function lookForOrphans(): Promise<void> {
     // What newer rows may have held must stay until somebody had the time to notice.
     if (binding.isRestored()) return
-    const prefix = (nextPart % 256).toString(16).padStart(2, '0')
+    const { from, to } = presence.share(parts)
+    if (from === to) return
+    const prefix = prefixOf(from + (nextPart % (to - from)))
     nextPart += 1
-    const ids = await Array.fromAsync(blobs.list(prefix))
     const orphans: string[] = []
-    for (let at = 0; at < ids.length; at += batch) {
-      const blob_ids = ids.slice(at, at + batch)
+    let count = 0
+    for await (const blob_ids of inBatchesOf(batch, blobs.list(prefix))) {
+      count += blob_ids.length
       orphans.push(...(await metadata.findUnknownBlobs({ blob_ids })))
     }
-    if (areTooMany(orphans.length, ids.length)) {
+    if (areTooMany(orphans.length, count)) {
       measures.add('sweeps_stopped')
       log.error(
-        { prefix, blobs: ids.length, orphans: orphans.length },
+        { prefix, blobs: count, orphans: orphans.length },
         'so many blobs have no row that none is removed; coffer fsck tells more',
       )
       return
@@ -120,12 +122,16 @@ export function createSweep(needs: SweepNeeds): Sweep {
 
   return {
     async run(signal) {
-      await deleteExpiredFiles(signal)
-      await expireUploads(signal)
-      await removeLooseBlobs(signal)
+      await binding.look()
       const now = clock.now()
-      await metadata.forgetDeletedFiles({ deleted_before: now - rememberDeletedSeconds })
-      await metadata.forgetUploads({ expired_before: now - rememberUploadsSeconds })
+      const limit = batch
+      await inBatches(signal, () => metadata.deleteExpiredFiles({ now, limit }))
+      await inBatches(signal, () => metadata.expireUploads({ now, limit }))
+      await removeLooseBlobs(signal)
+      const deleted_before = now - rememberDeletedSeconds
+      await inBatches(signal, () => metadata.forgetDeletedFiles({ deleted_before, limit }))
+      const expired_before = now - rememberUploadsSeconds
+      await inBatches(signal, () => metadata.forgetUploads({ expired_before, limit }))
       await blobs.tidy()
       if (signal.aborted) return
       await lookForOrphans()
@@ -136,4 +142,23 @@ export function createSweep(needs: SweepNeeds): Sweep {
       measures.add('sweeps')
     },
   }
+}
+
+/** What the ids of a part begin with; behind the last, what is greater than all ids. */
+function prefixOf(part: number): string {
+  return part === parts ? '~' : part.toString(16).padStart(2, '0')
+}
+
+async function* inBatchesOf<Item>(
+  size: number,
+  items: AsyncIterable<Item>,
+): AsyncGenerator<Item[]> {
+  let gathered: Item[] = []
+  for await (const item of items) {
+    gathered.push(item)
+    if (gathered.length < size) continue
+    yield gathered
+    gathered = []
+  }
+  if (gathered.length > 0) yield gathered
 }

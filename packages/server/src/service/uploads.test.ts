@@ -123,13 +123,16 @@ async function openCoffer({ isOutOfReach = false } = {}) {
   const blobIds = {
     async next() {
       const id = ids.blob()
-      await metadata.addLooseBlobs({ blob_ids: [id], sweep_after: start + 3600 })
+      await metadata.addLooseBlobs({
+        ...{ blob_ids: [id], sweep_after: start + 3600, server_id: 'server_1' },
+      })
       return id
     },
   }
   const staging = createStaging({ blobs, blobIds, removal })
   const settings = {
     profile: 'open',
+    downloads: 'stream',
     maxFileBytes: GiB,
     maxPartBytes: 64 * MiB,
     uploadSeconds: 3600,
@@ -137,6 +140,7 @@ async function openCoffer({ isOutOfReach = false } = {}) {
   } as const
   const binding = {
     isRestored: () => false,
+    async look() {},
     async advance() {},
     async check() {
       if (isOutOfReach) throw new Error('The volume is not mounted.')

@@ -28,13 +28,20 @@ export function requireMigrated(connection: SqliteConnection, folder: URL): void
   throw new Error('The database was written by an older Coffer. Start this one once: coffer serve.')
 }
 
-function listMigrations(folder: URL): string[] {
+/** The names of the migrations in a folder, in their order. */
+export function listMigrations(folder: URL): string[] {
   return readdirSync(folder).sort()
 }
 
 function countDone(connection: SqliteConnection, known: number): number {
   const done = Number(connection.pragma('user_version'))
-  if (done <= known) return done
+  requireKnown(done, known)
+  return done
+}
+
+/** @throws if a database of schema `done` was written by a newer Coffer than this, which knows `known`. */
+export function requireKnown(done: number, known: number): void {
+  if (done <= known) return
   throw new Error(
     `The database has schema ${done}, and this Coffer knows ${known} at most. ` +
       'Start the newer Coffer that wrote it.',

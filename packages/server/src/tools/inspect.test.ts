@@ -23,10 +23,14 @@ let bytes: DiskReader
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'coffer-inspect-'))
   places = { database: join(folder, 'coffer.db'), blobs: join(folder, 'blobs') }
-  stores = await openStores({
-    metadata: { driver: 'sqlite', path: places.database },
-    blobs: { driver: 'disk', folder: places.blobs },
-  })
+  stores = await openStores(
+    {
+      metadata: { driver: 'sqlite', path: places.database },
+      blobs: { driver: 'disk', folder: places.blobs },
+      metadataConnections: 1,
+    },
+    () => {},
+  )
   await stores.metadata.ensureOwner({ ...owner, now: 1 })
   rows = openSqliteRows(places.database, { readOnly: true })
   bytes = openDiskReader(places.blobs)
@@ -45,7 +49,9 @@ async function* content() {
 
 /** In the order in which the service does it. */
 async function upload(): Promise<void> {
-  await stores.metadata.addLooseBlobs({ blob_ids: [blob_id], sweep_after: 1000 })
+  await stores.metadata.addLooseBlobs({
+    ...{ blob_ids: [blob_id], sweep_after: 1000, server_id: 'server_1' },
+  })
   const written = await stores.blobs.write(blob_id, content(), { maxBytes: 20_000 })
   await stores.metadata.addFile({
     file: {

@@ -1,0 +1,35 @@
+/** Brings a PostgreSQL database to the schema of this version: numbered files, each run once. */
+
+import { readFileSync } from 'node:fs'
+import { listMigrations, requireKnown } from '../sqlite/migrations.ts'
+import type { PostgresConnection } from './postgres-client.ts'
+
+// The same place seen from src/metadata and from dist/metadata.
+const folder = new URL('../../migrations/postgres-metadata/', import.meta.url)
+
+/** Any number, the same for all servers on one database, and another one than of other locks. */
+const migrationLock = 0x636f_666d
+
+/**
+ * Servers that start at once wait for the first of them. Those that run meanwhile go on.
+ *
+ * @param connection without time-outs: to change a large table may take long.
+ * @throws if the database was written by a newer Coffer, whose schema this one does not know.
+ */
+export async function migratePostgres(connection: PostgresConnection): Promise<void> {
+  await connection.query('begin')
+  await connection.query('select pg_advisory_xact_lock($1)', [migrationLock])
+  await connection.query('create table if not exists coffer_schema (version bigint not null)')
+  const { rows } = await connection.query('select max(version) as version from coffer_schema')
+  const done: number = rows[0]?.version ?? 0
+  const files = listMigrations(folder)
+  requireKnown(done, files.length)
+  for (const file of files.slice(done)) {
+    await connection.query(readFileSync(new URL(file, folder), 'utf8'))
+  }
+  if (done < files.length) {
+    await connection.query('delete from coffer_schema')
+    await connection.query('insert into coffer_schema values ($1)', [files.length])
+  }
+  await connection.query('commit')
+}
