@@ -21,6 +21,7 @@ import { measureContentRules } from './works/content-rules.ts'
 import { measureFloors } from './works/floors.ts'
 import { measureLargeFiles } from './works/large-files.ts'
 import { measureManyFiles } from './works/many-files.ts'
+import { measureSharedStores } from './works/shared-stores.ts'
 import { measureSmallFiles } from './works/small-files.ts'
 import { measureUploads } from './works/uploads.ts'
 
@@ -41,6 +42,7 @@ const works: Record<string, () => Promise<Row[]>> = {
   'busy-server': () => measureBusyServer(disk),
   floors: () => measureFloors(disk, memory),
   uploads: () => measureUploads(disk),
+  'shared-stores': () => measureSharedStores(disk),
 }
 
 const { values, positionals } = parseArgs({

@@ -94,7 +94,8 @@ function row(work: string, { a, b }: { a: Timed[]; b: Timed[] }, most: number): 
   }
 }
 
-async function writeRandom(path: string): Promise<void> {
+/** 512 MiB. */
+export async function writeRandom(path: string): Promise<void> {
   await using handle = await open(path, 'w')
   const piece = Buffer.alloc(MiB)
   for (let left = bytes; left > 0; left -= MiB) await handle.writeFile(randomFillSync(piece))
