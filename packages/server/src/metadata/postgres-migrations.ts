@@ -1,7 +1,7 @@
 /** Brings a PostgreSQL database to the schema of this version: numbered files, each run once. */
 
 import { readFileSync } from 'node:fs'
-import { listMigrations, requireKnown } from '../sqlite/migrations.ts'
+import { listMigrations, requireCurrent, requireKnown } from '../sqlite/migrations.ts'
 import type { PostgresConnection } from './postgres-client.ts'
 
 // The same place seen from src/metadata and from dist/metadata.
@@ -32,4 +32,21 @@ export async function migratePostgres(connection: PostgresConnection): Promise<v
     await connection.query('insert into coffer_schema values ($1)', [files.length])
   }
   await connection.query('commit')
+}
+
+/** Whether the database has no tables of ours. */
+export async function isPostgresNew(connection: PostgresConnection): Promise<boolean> {
+  const { rows } = await connection.query("select to_regclass('coffer_schema') is null as is_new")
+  return rows[0]?.is_new === true
+}
+
+/**
+ * For who must not migrate, as older servers may run.
+ *
+ * @throws if the database has not the schema of this version, with what to do.
+ */
+export async function requirePostgresMigrated(connection: PostgresConnection): Promise<void> {
+  if (await isPostgresNew(connection)) throw new Error('There is no store in the database.')
+  const { rows } = await connection.query('select max(version) as version from coffer_schema')
+  requireCurrent(rows[0]?.version ?? 0, listMigrations(folder).length)
 }

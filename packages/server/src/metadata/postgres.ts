@@ -149,7 +149,10 @@ async function connectToWrite(
  *
  * @throws if others keep it that cannot share it.
  */
-async function keepDatabase(connection: PostgresConnection, isShared: boolean): Promise<void> {
+export async function keepDatabase(
+  connection: PostgresConnection,
+  isShared: boolean,
+): Promise<void> {
   // One whose other end is gone must not keep it for hours.
   await connection.query('set tcp_keepalives_idle = 10')
   await connection.query('set tcp_keepalives_interval = 5')
@@ -170,25 +173,33 @@ async function prepareDatabase({ url, warn }: PostgresOptions): Promise<void> {
   const times = { ...noTimes, connect: standardTimes.connect }
   const connection = await connectPostgres(url, { times })
   try {
-    const { rows } = await connection.query(
-      `select current_setting('fsync') as fsync, current_setting('server_encoding') as encoding,
-        current_setting('server_version_num')::int as version`,
-    )
-    const [{ fsync, encoding, version }] = rows
-    if (encoding !== 'UTF8') {
-      throw new Error(`it has the encoding ${encoding}; make one with the encoding UTF8`)
-    }
-    if (version < oldestVersion * 10_000) {
-      throw new Error(
-        `it is of PostgreSQL ${Math.trunc(version / 10_000)}; Coffer needs ${oldestVersion}`,
-      )
-    }
-    if (fsync === 'off') {
-      warn('PostgreSQL runs with fsync off: files that were acknowledged may be lost in a crash.')
-    }
+    await requireUsable(connection, warn)
     await migratePostgres(connection)
   } finally {
     await connection.close()
+  }
+}
+
+/** @throws a sentence that says why rows cannot be kept there. */
+export async function requireUsable(
+  connection: PostgresConnection,
+  warn: (message: string) => void,
+): Promise<void> {
+  const { rows } = await connection.query(
+    `select current_setting('fsync') as fsync, current_setting('server_encoding') as encoding,
+      current_setting('server_version_num')::int as version`,
+  )
+  const [{ fsync, encoding, version }] = rows
+  if (encoding !== 'UTF8') {
+    throw new Error(`it has the encoding ${encoding}; make one with the encoding UTF8`)
+  }
+  if (version < oldestVersion * 10_000) {
+    throw new Error(
+      `it is of PostgreSQL ${Math.trunc(version / 10_000)}; Coffer needs ${oldestVersion}`,
+    )
+  }
+  if (fsync === 'off') {
+    warn('PostgreSQL runs with fsync off: files that were acknowledged may be lost in a crash.')
   }
 }
 

@@ -6,7 +6,7 @@ import { toDatabase } from './sqlite-database.ts'
 import type { Database } from './tables.ts'
 
 // The same place seen from src/metadata and from dist/metadata.
-const migrations = new URL('../../migrations/sqlite-metadata/', import.meta.url)
+export const migrations = new URL('../../migrations/sqlite-metadata/', import.meta.url)
 
 export interface SqliteRows extends Disposable {
   readonly db: Database

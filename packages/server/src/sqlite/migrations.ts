@@ -23,8 +23,14 @@ export function migrateSqlite(connection: SqliteConnection, folder: URL): void {
  * @throws if the database has not the schema of this version, with what to do.
  */
 export function requireMigrated(connection: SqliteConnection, folder: URL): void {
-  const known = listMigrations(folder).length
-  if (countDone(connection, known) === known) return
+  const done = Number(connection.pragma('user_version'))
+  requireCurrent(done, listMigrations(folder).length)
+}
+
+/** @throws if a database of schema `done` is not of that which this Coffer knows. */
+export function requireCurrent(done: number, known: number): void {
+  requireKnown(done, known)
+  if (done === known) return
   throw new Error('The database was written by an older Coffer. Start this one once: coffer serve.')
 }
 
