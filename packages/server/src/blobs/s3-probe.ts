@@ -124,7 +124,8 @@ const unreachable = [
   'ETIMEDOUT',
 ]
 
-function sentenceOf(error: unknown, { bucket, endpoint, prefix }: S3Place): string {
+/** What is wrong with a bucket, and what to do. */
+export function sentenceOf(error: unknown, { bucket, endpoint, prefix }: S3Place): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (unreachable.includes(code) || isNamed(error, 'TimeoutError')) {
     const where = endpoint ?? "Amazon's S3"

@@ -57,6 +57,18 @@ export async function* readObject(
   }
 }
 
+/** What stands beside the blobs and tells which store they are of; undefined if nothing does. */
+export async function readMark(store: S3Store, prefix: string): Promise<string | undefined> {
+  const request = new GetObjectCommand({ Bucket: store.bucket, Key: `${prefix}STORE` })
+  try {
+    const { Body } = await store.ask((client, options) => client.send(request, options))
+    return await Body?.transformToString()
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
 async function requireObject(store: S3Store, id: string): Promise<void> {
   const request = new HeadObjectCommand({ Bucket: store.bucket, Key: store.keyOf(id) })
   try {

@@ -16,7 +16,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { BlobDriver } from './blob-driver.ts'
 import { probeBucket } from './s3-probe.ts'
-import { readObject } from './s3-read.ts'
+import { readMark, readObject } from './s3-read.ts'
 import { createS3Store, isAbsent, type S3Limits, type S3Place, s3Limits } from './s3-store.ts'
 import { createS3Tidy } from './s3-tidy.ts'
 import { createS3Writer } from './s3-write.ts'
@@ -122,16 +122,7 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
       } while (ContinuationToken !== undefined)
     },
 
-    async readMark() {
-      try {
-        const request = new GetObjectCommand(mark)
-        const { Body } = await store.ask((client, asked) => client.send(request, asked))
-        return await Body?.transformToString()
-      } catch (error) {
-        if (isAbsent(error)) return undefined
-        throw error
-      }
-    },
+    readMark: () => readMark(store, prefix),
 
     async writeMark(text) {
       const request = new PutObjectCommand({ ...mark, Body: Buffer.from(text) })
