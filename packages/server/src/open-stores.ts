@@ -46,7 +46,7 @@ export async function openStores(
 }
 
 /** Both stores may name one folder, each in its own way. */
-function foldersOf({ metadata, blobs }: StoresConfig): Set<string> {
+export function foldersOf({ metadata, blobs }: Pick<Config, 'metadata' | 'blobs'>): Set<string> {
   const folders = new Set<string>()
   if (metadata.driver === 'sqlite' && metadata.path !== ':memory:') {
     folders.add(resolve(dirname(metadata.path)))
@@ -76,7 +76,7 @@ async function openMetadataStore(
   }
 }
 
-async function openDriver(
+export async function openDriver(
   blobs: Config['blobs'],
   warn: (message: string) => void,
 ): Promise<BlobDriver> {

@@ -21,7 +21,12 @@ const Mark = z.object({
   format: z.literal(1, 'it was written by a newer Coffer'),
   id: z.string(),
   generation: z.int(),
+  /** Until a server has run on them, of stores that `coffer migrate` makes. */
+  migration: z.literal(true).optional(),
 })
+
+/** What stands beside the bytes. */
+export type BytesMark = z.infer<typeof Mark>
 
 export interface StoreBinding {
   /** Whether the rows are older than bytes that may belong to newer ones. */
@@ -153,9 +158,15 @@ function requireSameTime(
 
 function requireSame(
   store: StoreRow | undefined,
-  mark: StoreMark | undefined,
+  mark: BytesMark | undefined,
   hasFiles: boolean,
 ): void {
+  if (store === undefined && mark?.migration === true) {
+    throw new Error(
+      `These stores are to become the store ${mark.id}, and coffer migrate has not come to its end. ` +
+        'Run it again: it goes on where it was.',
+    )
+  }
   if (store !== undefined && mark !== undefined && store.id !== mark.id) {
     throw new Error(
       `The rows belong to the store ${store.id}, and the bytes to the store ${mark.id}. ` +
@@ -177,7 +188,7 @@ function requireSame(
 }
 
 /** @throws if what stands beside the bytes is no mark. */
-export function readMark(text: string | undefined): StoreMark | undefined {
+export function readMark(text: string | undefined): BytesMark | undefined {
   if (text === undefined) return undefined
   try {
     return Mark.parse(JSON.parse(text))
@@ -186,6 +197,6 @@ export function readMark(text: string | undefined): StoreMark | undefined {
   }
 }
 
-export function formatMark(mark: StoreMark): string {
+export function formatMark(mark: Omit<BytesMark, 'format'>): string {
   return `${JSON.stringify({ format: 1, ...mark })}\n`
 }

@@ -57,7 +57,7 @@ function readChecked(
 }
 
 /** Undefined where the error says nothing about the bytes: another user's file is not damaged. */
-function whatIsDamaged(error: unknown): string | undefined {
+export function whatIsDamaged(error: unknown): string | undefined {
   if (error instanceof BlobError) {
     return error.code === 'not-found' ? 'its bytes are missing' : sentenceOf(error)
   }

@@ -109,7 +109,10 @@ function checkReferences(path: string, { connection }: SqliteRows): Fault[] {
 }
 
 /** The row is read on both sides of the mark, as a server may count both up meanwhile. */
-export async function checkMarks(db: Database, bytes: DiskReader): Promise<MarkFault[]> {
+export async function checkMarks(
+  db: Database,
+  bytes: Pick<DiskReader, 'readMark'>,
+): Promise<MarkFault[]> {
   const before = await findStore(db)
   const text = await bytes.readMark()
   const after = await findStore(db)
