@@ -4,7 +4,7 @@ import prettyMilliseconds from 'pretty-ms'
 import stringWidth from 'string-width'
 import { printable } from './printable.ts'
 import type { Moving } from './progress.ts'
-import { size } from './readable.ts'
+import { count, size } from './readable.ts'
 import { pad } from './table.ts'
 
 const leastName = 8
@@ -54,6 +54,11 @@ export function toBars(files: readonly Moving[], columns: number, now: number): 
   })
 }
 
+/** So much of what the file is counted in. */
+function much({ unit }: Moving, number: number): string {
+  return unit === 'rows' ? count(number) : size(number)
+}
+
 function share({ bytes, total }: Moving): number | undefined {
   if (total === undefined) return undefined
   return total === 0 ? 1 : Math.min(1, bytes / total)
@@ -62,7 +67,7 @@ function share({ bytes, total }: Moving): number | undefined {
 /** Without an end in sight, what there is in place of a bar. */
 function bar(file: Moving, width: number): string {
   const part = share(file)
-  if (part === undefined) return size(file.bytes).padEnd(width)
+  if (part === undefined) return much(file, file.bytes).padEnd(width)
   const full = Math.floor(part * width)
   return '█'.repeat(full) + '░'.repeat(width - full)
 }
@@ -72,8 +77,9 @@ function percentage(file: Moving): string {
   return part === undefined ? '' : `${Math.floor(part * 100)}%`
 }
 
-function amount({ bytes, total }: Moving): string {
-  return total === undefined ? '' : `${size(bytes)} of ${size(total)}`
+function amount(file: Moving): string {
+  const { bytes, total } = file
+  return total === undefined ? '' : `${much(file, bytes)} of ${much(file, total)}`
 }
 
 /** In bytes per second, since it began: it falls while nothing moves. */
@@ -82,7 +88,7 @@ function rateOf({ begunAt, begunBytes = 0, bytes }: Moving, now: number): number
 }
 
 function speed(file: Moving, now: number): string {
-  return `${size(Math.round(rateOf(file, now)))}/s`
+  return `${much(file, Math.round(rateOf(file, now)))}/s`
 }
 
 /** As 2m 10s left. */

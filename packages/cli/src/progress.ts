@@ -3,8 +3,8 @@
 import type { Io } from './program.ts'
 
 export interface Progress {
-  /** Shows one more file under way. */
-  begin(name: string): FileProgress
+  /** Shows one more file under way, or a work that is counted in rows. */
+  begin(name: string, unit?: Unit): FileProgress
   /** Writes a result to standard output, above the bars. */
   print(lines: string): void
   /** Writes a line to standard error, above the bars. */
@@ -12,6 +12,9 @@ export interface Progress {
   /** Leaves nothing of the bars. */
   end(): void
 }
+
+/** What is counted. */
+export type Unit = 'bytes' | 'rows'
 
 export interface FileProgress {
   moved(bytes: number, total: number | undefined): void
@@ -21,6 +24,7 @@ export interface FileProgress {
 /** A file as the bars show it. */
 export interface Moving {
   readonly name: string
+  readonly unit?: Unit
   /** In milliseconds of `performance.now()`. */
   readonly begunAt: number
   /** Where it went on: a download may not begin at 0. */
@@ -84,9 +88,9 @@ export function showProgress({ stdout, stderr }: Pick<Io, 'stdout' | 'stderr'>):
   }
 
   return {
-    begin(name) {
+    begin(name, unit = 'bytes') {
       const begunAt = performance.now()
-      const file: Moving = { name, begunAt, bytes: 0, total: undefined }
+      const file: Moving = { name, unit, begunAt, bytes: 0, total: undefined }
       moving.add(file)
       timer ??= setTimeout(tick, patienceMilliseconds)
       return {

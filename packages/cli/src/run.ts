@@ -57,6 +57,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   scrub: async () => (await import('./scrub-command.ts')).addScrubCommand,
   backup: async () => (await import('./backup-command.ts')).addBackupCommand,
   restore: async () => (await import('./restore-command.ts')).addRestoreCommand,
+  migrate: async () => (await import('./migrate-command.ts')).addMigrateCommand,
   complete: async () => (await import('./complete-command.ts')).addCompleteCommand,
 }
 

@@ -13,5 +13,6 @@ export const commandNames = [
   'scrub',
   'backup',
   'restore',
+  'migrate',
   'complete',
 ]
