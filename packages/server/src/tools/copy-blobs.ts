@@ -40,7 +40,13 @@ export async function copyBlobs(db: Database, options: CopyBlobsOptions): Promis
   const lanes = createLanes(width)
 
   async function copyNew(blob: KnownHeldBlob): Promise<void> {
-    if (await copyOne(blob, options)) has(blob, true)
+    try {
+      if (await copyOne(blob, options)) has(blob, true)
+    } catch (error) {
+      // What a run was sending when it was killed may land behind the list.
+      if (!(error instanceof BlobError) || error.code !== 'exists') throw error
+      await look(blob)
+    }
   }
 
   async function look(blob: KnownHeldBlob): Promise<void> {
