@@ -45,7 +45,7 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
         folder: folder.path,
         env: { COFFER_SWEEP_SECONDS: '1' },
       })
-      const load = startSteadyLoad(source)
+      const load = startSteadyLoad(source, { writers: 2 })
       await load.reached(80)
       const first = await runFake(way)
       expect(first).toMatchObject({ code: 1 })

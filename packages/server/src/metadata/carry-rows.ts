@@ -17,7 +17,7 @@ export interface CarryOptions {
 
 /**
  * Inserts, changes and deletes what differs, in a transaction that the caller began. It takes little memory, whatever
- * there is.
+ * there is. What a row refers to never changes.
  */
 export async function carryRows(
   from: Database,
