@@ -106,9 +106,11 @@ function requireApart(from: StorePair, to: StorePair): void {
 function requireSame({ since, lost }: Migrated): void {
   const left: string[] = []
   if (since.isAny) {
+    const files = since.came + since.went
+    const changes = `: ${count(since.came, 'file')} came, ${count(since.went, 'file')} went`
     left.push(
-      `The copy is whole, and the source has changed meanwhile: ${count(since.came, 'file')} came, ` +
-        `${count(since.went, 'file')} went. Run it again, the last time with COFFER_READ_ONLY=true on its servers.`,
+      `The copy is whole, and the source has changed meanwhile${files === 0 ? '' : changes}. ` +
+        'Run it again, the last time with COFFER_READ_ONLY=true on its servers.',
     )
   }
   if (lost.length > 0) {

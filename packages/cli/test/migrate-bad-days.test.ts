@@ -26,7 +26,7 @@ import { sha256 } from './load.ts'
 import { changeRows, type MadeStore, makeStore } from './made-store.ts'
 import { findStoreFaults, noStoreFaults, startOn } from './many-servers.ts'
 import { makePair, nameOf } from './pairs-of-stores.ts'
-import { type Folder, makeFolder, runCoffer, startCoffer } from './start-coffer.ts'
+import { type Coffer, type Folder, makeFolder, runCoffer, startCoffer } from './start-coffer.ts'
 import { startSteadyLoad } from './steady-load.ts'
 
 const KiB = 1024
@@ -34,53 +34,53 @@ const why = await whyNoS3Server()
 const title = 'coffer migrate'
 
 describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why})`, () => {
-  it('copies while the source is written, and ends with 0 once that is read-only', async () => {
-    await using target = await makePostgresS3Stores()
-    await using folder = await makeFolder()
-    const way = ['migrate', '--from', folder.path, '--to', nameOf(target)]
-    let stored: ReadonlyMap<string, string>
-    let deleted: ReadonlySet<string>
-    {
-      await using source = await startCoffer({
-        folder: folder.path,
-        env: { COFFER_SWEEP_SECONDS: '1' },
-      })
-      const load = startSteadyLoad(source, { writers: 2 })
-      await load.reached(80)
-      const first = await runFake(way)
-      expect(first).toMatchObject({ code: 1 })
-      expect(first.stderr).toMatch(
-        /^coffer: The copy is whole, and the source has changed meanwhile: [\d,]+ files? came, [\d,]+ files? went\. Run it again, the last time with COFFER_READ_ONLY=true on its servers\.\n$/,
-      )
-      expect(await findStoreFaults(target)).toEqual(noStoreFaults)
-      await load.reached(160)
-      expect(await runFake(way)).toMatchObject({ code: 1 })
-      await load.stop()
-      ;({ stored, deleted } = load)
-      await source.stop()
-    }
-    await using readOnly = await startCoffer({
-      folder: folder.path,
-      env: { COFFER_READ_ONLY: 'true' },
-    })
-    expect(await runFake(way)).toMatchObject({ code: 0, stderr: '' })
-    expect((await readOnly.fetch('/readyz')).status).toBe(200)
-    const again = await runFake(way)
-    expect(again).toMatchObject({ code: 0, stderr: '' })
-    expect(again.stdout).toMatch(/; 0 B copied now\n$/)
+  it.each([
+    ['SQLite and a disk', 'PostgreSQL and S3'],
+    ['PostgreSQL and S3', 'SQLite and a disk'],
+  ] as const)(
+    'copies from %s while that is written, and ends with 0 once it is read-only',
+    async (...kinds) => {
+      await using from = await makePair(kinds[0])
+      await using target = await makePair(kinds[1])
+      const way = ['migrate', '--from', nameOf(from), '--to', nameOf(target)]
+      let stored: ReadonlyMap<string, string>
+      let deleted: ReadonlySet<string>
+      {
+        await using source = await startAt(from, { COFFER_SWEEP_SECONDS: '1' })
+        const load = startSteadyLoad(source, { writers: 2, most: 20 })
+        await load.reached(20)
+        const first = await runFake(way)
+        expect(first).toMatchObject({ code: 1 })
+        expect(first.stderr).toMatch(
+          /^coffer: The copy is whole, and the source has changed meanwhile: [\d,]+ files? came, [\d,]+ files? went\. Run it again, the last time with COFFER_READ_ONLY=true on its servers\.\n$/,
+        )
+        expect(await findStoreFaults(target)).toEqual(noStoreFaults)
+        await load.reached(40)
+        expect(await runFake(way)).toMatchObject({ code: 1 })
+        await load.stop()
+        ;({ stored, deleted } = load)
+        await source.stop()
+      }
+      await using readOnly = await startAt(from, { COFFER_READ_ONLY: 'true' })
+      expect(await runFake(way)).toMatchObject({ code: 0, stderr: '' })
+      expect((await readOnly.fetch('/readyz')).status).toBe(200)
+      const again = await runFake(way)
+      expect(again).toMatchObject({ code: 0, stderr: '' })
+      expect(again.stdout).toMatch(/; 0 B copied now\n$/)
 
-    await using server = await startOn(target, { COFFER_SWEEP_SECONDS: '1' })
-    for (const [id, sum] of stored) expect(await readSum(server, id), id).toBe(sum)
-    for (const id of deleted) expect(await readSum(server, id), id).toBe(404)
-    expect(server.stderr).not.toMatch(/"level":(40|50)/)
-    // What earlier runs had copied, and was deleted since, the sweep has by then.
-    await until(async () => {
-      const loose = await target.query('select blob_id from loose_blobs where server_id is null')
-      return loose.length === 0
-    })
-    await server.stop()
-    expect(await findStoreFaults(target)).toEqual(noStoreFaults)
-  })
+      await using server = await startAt(target, { COFFER_SWEEP_SECONDS: '1' })
+      for (const [id, sum] of stored) expect(await readSum(server, id), id).toBe(sum)
+      for (const id of deleted) expect(await readSum(server, id), id).toBe(404)
+      expect(server.stderr).not.toMatch(/"level":(40|50)/)
+      // What earlier runs had copied, and was deleted since, the sweep has by then.
+      await until(async () => {
+        const loose = await target.query('select blob_id from loose_blobs where server_id is null')
+        return loose.length === 0
+      })
+      await server.stop()
+      expect(await findStoreFaults(target)).toEqual(noStoreFaults)
+    },
+  )
 
   describe('that is killed', () => {
     let source: MadeStore
@@ -112,20 +112,15 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
           /^These stores are to become the store store_\w+, and coffer migrate has not come to its end\. Run it again: it goes on where it was\.$/,
         )
       }
-      const written = new Set<string>()
-      using _ = observeRequests(({ method, path }) => {
-        const [, id] = /\/blobs\/([0-9a-f]{32})/.exec(path) ?? []
-        if (method === 'PUT' && id !== undefined) written.add(id)
-        return false
-      })
+      using written = watchPuts()
       expect(
         await runFake(['migrate', '--from', source.path, '--to', nameOf(target)]),
       ).toMatchObject({
         code: 0,
         stderr: '',
       })
-      expect(written.size + arrived.length).toBeGreaterThanOrEqual(180)
-      expect([...written].filter((id) => arrived.includes(id))).toEqual([])
+      expect(written.ids.size + arrived.length).toBeGreaterThanOrEqual(180)
+      expect([...written.ids].filter((id) => arrived.includes(id))).toEqual([])
       expect(await findStoreFaults(target)).toEqual(noStoreFaults)
       expect(await target.query('select id from files')).toHaveLength(180)
     })
@@ -185,7 +180,10 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
     for (let number = 1; number <= 5; number += 1) proxy.before('put', async () => {})
     proxy.before('put', async () => proxy.fail('put', { status: 403, code: 'AccessDenied' }, 100))
     const failed = await runFake(['migrate', '--from', source.path, '--to', to])
-    expect(failed.code).toBe(1)
+    expect(failed).toMatchObject({ code: 1, stdout: '' })
+    expect(failed.stderr).toMatch(
+      /^coffer: --to: The bytes of file-\w+ cannot be written: .+\. Run it again to go on\.\n$/,
+    )
     proxy.heal()
     const made = await runFake(['migrate', '--from', source.path, '--to', to])
     expect(made).toMatchObject({ code: 0, stderr: '' })
@@ -340,8 +338,11 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
     await source.query(`update segments set checksums = x'' where blob_id = ?`, oldBlob)
     await source.replaceBlob(oldBlob, changed(content, content.length - 1))
 
-    const made = await migrate0(source, target)
+    using written = watchPuts()
+    const made = await migratePair(source, target)
     expect(made.code).toBe(1)
+    // A copy that is found to be wrong afterwards would be there if the run was killed before.
+    expect(blobs.filter((id) => written.ids.has(id))).toEqual([])
     expect(made.stderr.split('\n').toSorted()).toEqual(
       [
         '',
@@ -359,7 +360,7 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
 
     for (const id of [damagedBlob, shortBlob, oldBlob]) await source.replaceBlob(id, content)
     await writeFile(join(source.folder, 'blobs', missingBlob.slice(0, 2), missingBlob), content)
-    expect(await migrate0(source, target)).toMatchObject({ code: 0, stderr: '' })
+    expect(await migratePair(source, target)).toMatchObject({ code: 0, stderr: '' })
     await using server = await startServer({ stores: target })
     for (const id of ids) {
       const asking = { url: server.url, key: server.apiKey }
@@ -499,8 +500,24 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
   })
 })
 
-function migrate0(from: TestStores, to: TestStores) {
+function startAt(stores: TestStores, env: Record<string, string>): Promise<Coffer> {
+  const folder = stores.settings.COFFER_DATA
+  return folder === undefined ? startOn(stores, env) : startCoffer({ folder, env })
+}
+
+function migratePair(from: TestStores, to: TestStores) {
   return runFake(['migrate', '--from', nameOf(from), '--to', nameOf(to)])
+}
+
+/** The blobs that this process sends to S3. */
+function watchPuts() {
+  const ids = new Set<string>()
+  const observed = observeRequests(({ method, path }) => {
+    const [, id] = /\/blobs\/([0-9a-f]{32})/.exec(path) ?? []
+    if (method === 'PUT' && id !== undefined) ids.add(id)
+    return false
+  })
+  return { ids, [Symbol.dispose]: () => observed[Symbol.dispose]() }
 }
 
 function changed(content: Uint8Array, at: number): Uint8Array {

@@ -273,6 +273,13 @@ describe('the bars', () => {
   })
 })
 
+describe('the bar of what is counted in rows', () => {
+  it('tells of rows', () => {
+    const rows = { name: 'rows', unit: 'rows', begunAt: 0, bytes: 1500, total: 3000 } as const
+    expect(toBars([rows], 120, 1000)[0]).toMatch(/ 50% +1,500 of 3,000 +1,500\/s +1s left$/)
+  })
+})
+
 describe('small files beside a large one', () => {
   beforeEach(() => {
     vi.useFakeTimers()

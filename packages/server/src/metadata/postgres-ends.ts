@@ -70,7 +70,9 @@ export async function openPostgresTarget(
       await connection.query('begin')
       try {
         const result = await change()
-        await connection.query('commit')
+        const { command } = await connection.query('commit')
+        // So it is done where a statement failed.
+        if (command !== 'COMMIT') throw new Error(`PostgreSQL answered a commit with ${command}.`)
         return result
       } catch (error) {
         // Of a connection that is lost nothing is committed.

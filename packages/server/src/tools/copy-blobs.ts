@@ -36,12 +36,14 @@ export interface CopyBlobsOptions {
 
 /** @throws if one of the two stores fails; what is copied until then is there. */
 export async function copyBlobs(db: Database, options: CopyBlobsOptions): Promise<void> {
-  const { to, signal, verify, has, spare } = options
+  const { to, signal, verify, has, lacks, spare } = options
   const lanes = createLanes(width)
 
   async function copyNew(blob: KnownHeldBlob): Promise<void> {
     try {
-      if (await copyOne(blob, options)) has(blob, true)
+      const wrong = await copyOne(blob, options)
+      if (wrong === undefined) has(blob, true)
+      else await lacks(blob, wrong)
     } catch (error) {
       // What a run was sending when it was killed may land behind the list.
       if (!(error instanceof BlobError) || error.code !== 'exists') throw error
@@ -102,31 +104,46 @@ async function list(to: BlobStore, prefix: string): Promise<Listed> {
   return { prefix, ids: new Set(await Array.fromAsync(to.list(prefix))) }
 }
 
-/** An error of the blob that is read, not of where it is written. */
+const otherContent = 'its content is not what was stored'
+
+/** A blob is not as it was stored. */
 class Unreadable extends Error {
   override readonly name = 'Unreadable'
 }
 
-/** @returns whether it was copied; otherwise `lacks` was told. */
+/** One of the two stores fails, which the message names. */
+class CopyFailed extends Error {
+  override readonly name = 'CopyFailed'
+}
+
+/** @returns what is wrong with the blob; undefined if it is copied. */
 async function copyOne(
   blob: KnownHeldBlob,
-  { from, to, signal, lacks }: CopyBlobsOptions,
-): Promise<boolean> {
+  { from, to, signal }: CopyBlobsOptions,
+): Promise<string | undefined> {
   const { blob_id, bytes, checksums, sha256 } = blob
   try {
     const source = readSound(from, blob, signal)
     const taken = await to.write(blob_id, source, { maxBytes: bytes })
     const isSame = sha256 === '' || taken.sha256 === sha256
     if (isSame && (checksums.length === 0 || Buffer.compare(taken.checksums, checksums) === 0)) {
-      return true
+      return undefined
     }
     await to.delete(blob_id)
-    await lacks(blob, 'its content is not what was stored')
+    return otherContent
   } catch (error) {
-    if (!(error instanceof Unreadable)) throw error
-    await lacks(blob, error.message)
+    if (error instanceof Unreadable) return error.message
+    throw asFailure(error, `--to: The bytes of ${blob.holder} cannot be written`, signal)
   }
-  return false
+}
+
+/** With what helps, which is to try again; what says it all already is left as it is. */
+function asFailure(error: unknown, what: string, signal: AbortSignal): unknown {
+  const isSaid = error instanceof CopyFailed || signal.aborted
+  if (isSaid || (error instanceof BlobError && error.code === 'exists')) return error
+  const cause = error instanceof BlobError ? (error.cause ?? error) : error
+  const reason = cause instanceof Error ? cause.message.replace(/\.$/, '') : String(cause)
+  return new CopyFailed(`${what}: ${reason}. Run it again to go on.`, { cause: error })
 }
 
 /** @throws Unreadable where what was read last is not as it was stored, before the end of all. */
@@ -143,8 +160,8 @@ async function* readSound(
     }
   } catch (error) {
     const what = whatIsDamaged(error)
-    if (what === undefined) throw error
-    throw new Unreadable(what, { cause: error })
+    if (what !== undefined) throw new Unreadable(what, { cause: error })
+    throw asFailure(error, `--from: The bytes of ${blob.holder} cannot be read`, signal)
   }
 }
 
@@ -163,7 +180,7 @@ async function* readChecked(
     yield piece
   }
   if (sha256 === '' || digest.digest('hex') === sha256) return
-  throw new BlobError('damaged', 'its content is not what was stored')
+  throw new BlobError('damaged', otherContent)
 }
 
 async function isSound(to: BlobStore, blob: KnownHeldBlob, signal: AbortSignal): Promise<boolean> {
