@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, rmSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -20,6 +20,7 @@ import type { TestStores } from '../../server/test/test-stores.ts'
 import { until } from '../../server/test/until.ts'
 import { whyNoS3Server } from '../../server/test/why-no-s3-server.ts'
 import { run } from '../src/run.ts'
+import { listRows } from './data-folder.ts'
 import { fakeIo, runFake } from './fake-io.ts'
 import { readSum } from './filled-store.ts'
 import { sha256 } from './load.ts'
@@ -397,14 +398,14 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
     },
   )
 
-  it('begins with another moment where a file went that came after the first look', async () => {
+  it('leaves out a file that came after the first look and went before its turn', async () => {
     await using source = await makeStore({ large: 6, small: 0 })
     await using target = await makeFolder()
     const from = readStorePair(source.path)
     await using opened = await openMigrationSource(from)
     await using made = await openMigrationTarget(readStorePair(target.path), () => {})
     const steps: string[] = []
-    const lastBlob = 'f'.repeat(32)
+    const blobs: [string, string] = ['0'.repeat(32), 'f'.repeat(32)]
     let isThere = false
     const outcome = await migrate(opened, made, {
       signal: new AbortController().signal,
@@ -412,7 +413,7 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
       begin(step) {
         steps.push(step)
         if (steps.length === 2) {
-          insertFile(source, lastBlob)
+          insertFile(source, blobs)
           isThere = true
         }
         return () => {
@@ -423,8 +424,12 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
         }
       },
     })
-    expect(steps).toEqual(['bytes', 'newest bytes', 'bytes', 'newest bytes', 'rows', 'comparison'])
+    expect(steps).toEqual(['bytes', 'newest bytes', 'rows', 'comparison'])
+    expect(isThere).toBe(false)
     expect(outcome).toMatchObject({ files: 6, lost: [], since: { isAny: false } })
+    // What was copied of it is nobody's.
+    expect(readFileSync(pathOf(target, blobs[0]))).toHaveLength(300 * KiB)
+    expect(listRows(target.path).loose).toEqual(blobs)
     expect(await runFake(['fsck', '--data', target.path])).toMatchObject({ code: 0 })
   })
 
@@ -543,12 +548,18 @@ function pathOf({ path }: Folder, blob: string): string {
   return join(path, 'blobs', blob.slice(0, 2), blob)
 }
 
-function insertFile(store: Folder, blob: string): void {
+/** Adds a file of two blobs, of which only the first is there. */
+function insertFile(store: MadeStore, [firstBlob, lastBlob]: [string, string]): void {
+  const [like = ''] = store.large
+  cpSync(pathOf(store, blobIn(store, like)), pathOf(store, firstBlob))
+  const segment = (position: number, blob: string) =>
+    `insert into segments select 'file-late', ${position}, '${blob}', bytes, checksums
+       from segments where file_id = '${like}';`
   changeRows(
     store,
-    `insert into files select 1000, 'file-late', organization_id, project_id, purpose, filename, bytes, sha256,
-       encoding, created_at, expires_at, damaged_at, mime_type, num_lines, tokens from files limit 1;
-     insert into segments select 'file-late', 0, '${blob}', bytes, checksums from segments limit 1`,
+    `insert into files select 1000, 'file-late', organization_id, project_id, purpose, filename, 2 * bytes, '',
+       encoding, created_at, expires_at, damaged_at, mime_type, num_lines, tokens from files where id = '${like}';
+     ${segment(0, lastBlob)} ${segment(1, firstBlob)}`,
   )
 }
 

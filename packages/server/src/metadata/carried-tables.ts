@@ -21,13 +21,24 @@ const keys = {
   deleted_files: ['id'],
 } as const satisfies { readonly [Table in CarriedTable]: Key<Table> }
 
+/** Where a row says which file or Upload it is of, in the tables that have their rows. */
+const holders: { readonly [Table in CarriedTable]?: keyof Tables[Table] } = {
+  files: 'id',
+  segments: 'file_id',
+  uploads: 'id',
+  parts: 'upload_id',
+}
+
 export interface Carried {
   readonly name: CarriedTable
   readonly key: readonly string[]
+  /** The column of the file or Upload that a row is of. */
+  readonly holder: string | undefined
 }
 
 /** Each behind those that its rows refer to. */
 export const carriedTables: readonly Carried[] = Object.entries(keys).map(([name, key]) => ({
   name: name as CarriedTable,
   key,
+  holder: holders[name as CarriedTable],
 }))

@@ -75,6 +75,32 @@ export function describeCarrying(name: string, open: () => Promise<CarryEnds>): 
       }
     })
 
+    it('lack what is left out, as if it were deleted, whether it was there or not', async () => {
+      const { source, target } = ends
+      const tables = await tablesOf(source.db)
+      const upload = {
+        ...{ id: 'upload_out', organization_id: 'o', project_id: 'p', purpose: '', filename: '' },
+        ...{ mime_type: '', bytes: 5, created_at: 1, expires_at: 1, status: 'pending' },
+      }
+      const part = {
+        ...{ sequence: 900, id: 'part_out', upload_id: 'upload_out', blob_id: 'out', bytes: 5 },
+        ...{ sha256: '', checksums: Uint8Array.of(1), encoding: '', created_at: 1 },
+      }
+      const all = new Map([...manyFiles(4, 0), ['uploads', [upload]], ['parts', [part]]] as const)
+      await source.together(() => replaceRows(source.db, manyFiles(3, 0), tables))
+      const without = await readRows(source.db, tables)
+      await source.together(() => replaceRows(source.db, all, tables))
+      const except = new Set(['many-9', 'upload_out'])
+      for (const _ of ['absent', 'there']) {
+        await target.together(() => carryRows(source.db, target.db, { signal, except }))
+        expect(await readRows(target.db, tables)).toEqual(without)
+        await target.together(() => carryRows(source.db, target.db, { signal }))
+        expect(await readRows(target.db, tables)).toEqual(await readRows(source.db, tables))
+      }
+      await target.together(() => carryRows(source.db, target.db, { signal, except }))
+      expect(await readRows(target.db, tables)).toEqual(without)
+    })
+
     it('leave the numbers of what was deleted to nobody else', async () => {
       const { source, target } = ends
       const tables = await tablesOf(source.db)

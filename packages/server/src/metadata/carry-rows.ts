@@ -3,6 +3,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { type Carried, type CarriedTable, carriedTables } from './carried-tables.ts'
 import { hasManyWriters } from './dialect.ts'
+import { recountUsage } from './inspection.ts'
 import { isSameRow, pairRows, type Row, walkRows } from './row-walk.ts'
 import type { Database } from './tables.ts'
 
@@ -13,6 +14,8 @@ export interface CarryOptions {
   readonly signal: AbortSignal
   /** Told how many rows of how many were held against each other. */
   readonly moved?: ((rows: number, total: number) => void) | undefined
+  /** The ids of files and Uploads that are left out, as if they had been deleted. */
+  readonly except?: ReadonlySet<string>
 }
 
 /**
@@ -24,16 +27,16 @@ export async function carryRows(
   to: Database,
   options: CarryOptions,
 ): Promise<void> {
-  const { signal, moved } = options
+  const { signal, moved, except = new Set<string>() } = options
   // What refers to others goes first and comes last.
-  for (const table of carriedTables.toReversed()) await removeVanished(from, to, table, signal)
+  for (const table of carriedTables.toReversed()) await removeVanished(from, to, table, options)
   const total = await countCarried(from)
   let rows = 0
   for (const table of carriedTables) {
     const inserts = createBatch((batch) => insertRows(to, table, batch))
     for await (const pair of pairsOf(from, to, table)) {
       signal.throwIfAborted()
-      if (pair.from === undefined) continue
+      if (pair.from === undefined || isLeftOut(pair.from, table, except)) continue
       rows += 1
       moved?.(rows, total)
       if (pair.to === undefined) await inserts.add(pair.from)
@@ -42,6 +45,11 @@ export async function carryRows(
     await inserts.end()
   }
   await raiseSequences(to)
+  if (except.size > 0) await recountUsage(to)
+}
+
+function isLeftOut(row: Row, { holder }: Carried, except: ReadonlySet<string>): boolean {
+  return holder !== undefined && except.has(String(row[holder]))
 }
 
 /** What is in one of two databases and not in the other. */
@@ -102,7 +110,7 @@ async function removeVanished(
   from: Database,
   to: Database,
   table: Carried,
-  signal: AbortSignal,
+  { signal, except = new Set<string>() }: CarryOptions,
 ): Promise<void> {
   const { name, key } = table
   const deletes = createBatch(async (rows) => {
@@ -118,7 +126,8 @@ async function removeVanished(
   const pairs = pairRows(walkRows(from, table, 'key'), walkRows(to, table, 'key'), key)
   for await (const pair of pairs) {
     signal.throwIfAborted()
-    if (pair.from === undefined && pair.to !== undefined) await deletes.add(pair.to)
+    const isThere = pair.from !== undefined && !isLeftOut(pair.from, table, except)
+    if (!isThere && pair.to !== undefined) await deletes.add(pair.to)
   }
   await deletes.end()
 }

@@ -95,3 +95,14 @@ export async function countHeld(db: Database): Promise<{ files: number; bytes: n
     .executeTakeFirstOrThrow()
   return { files: files ?? 0, bytes: (bytes ?? 0) + (arrived ?? 0) }
 }
+
+/** What a file, or an Upload by its parts, holds, each blob once. */
+export async function listBlobsOf(db: Database, { holder }: { holder: string }): Promise<string[]> {
+  const rows = await db
+    .selectFrom('segments')
+    .where('file_id', '=', holder)
+    .select('blob_id')
+    .union(db.selectFrom('parts').where('upload_id', '=', holder).select('blob_id'))
+    .execute()
+  return rows.map(({ blob_id }) => blob_id)
+}

@@ -9,14 +9,14 @@ export type Row = Readonly<Record<string, unknown>>
 /** Rows of one query. */
 const pageRows = 500
 
-/** All rows of a table, whole or only their keys. */
+/** All rows of a table, whole or only what tells them apart and whose they are. */
 export async function* walkRows(
   db: Database,
-  { name, key }: Carried,
+  { name, key, holder = key[0] ?? '' }: Carried,
   columns: 'all' | 'key' = 'all',
 ): AsyncGenerator<Row> {
   const refs = sql.join(key.map((column) => sql.ref(column)))
-  const wanted = columns === 'all' ? sql`*` : refs
+  const wanted = columns === 'all' ? sql`*` : sql`${refs}, ${sql.ref(holder)}`
   let behind = sql``
   for (;;) {
     const { rows } = await sql<Row>`

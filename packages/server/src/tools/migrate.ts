@@ -5,7 +5,7 @@
 
 import { carryRows, compareRows, type Difference } from '../metadata/carry-rows.ts'
 import { insertTakenBlobs } from '../metadata/files.ts'
-import { countHeld, type KnownHeldBlob } from '../metadata/held-blobs.ts'
+import { countHeld, type KnownHeldBlob, listBlobsOf } from '../metadata/held-blobs.ts'
 import { isHeldBlob } from '../metadata/inspection.ts'
 import { findStore, type StoreMark } from '../metadata/store-mark.ts'
 import type { Database } from '../metadata/tables.ts'
@@ -13,9 +13,6 @@ import { claimTarget } from './claim-target.ts'
 import { copyBlobs } from './copy-blobs.ts'
 import { checkMarks } from './inspect.ts'
 import type { MigrationSource, MigrationTarget } from './migration-ends.ts'
-
-/** How often the bytes are copied up to a moment of which none is gone when its turn comes. */
-const momentsAtMost = 10
 
 export type MigrationStep = 'bytes' | 'newest bytes' | 'rows' | 'comparison'
 
@@ -43,11 +40,6 @@ export interface Migrated {
   readonly since: Difference
   /** Those whose bytes the source lacks, and so the target. */
   readonly lost: readonly LostBlob[]
-}
-
-/** Something that the rows of one moment held was deleted before it was copied. */
-class MomentGone extends Error {
-  override readonly name = 'MomentGone'
 }
 
 /** @throws Error with a sentence where it cannot be done, or not go on: what is copied stays for the next run. */
@@ -96,13 +88,14 @@ export async function migrate(
   async function bringUp(rows: Database): Promise<void> {
     const { db } = target.rows
     await db.deleteFrom('loose_blobs').execute()
+    // What was deleted behind the moment, before its turn came.
+    const gone = new Set<string>()
     await copyHeld(rows, 'newest bytes', {
-      gone() {
-        throw new MomentGone()
-      },
+      gone: ({ holder }) => gone.add(holder),
       spare: (blob_ids) => insertTakenBlobs(db, blob_ids),
     })
-    await carryRows(rows, db, { signal, moved: begin('rows') })
+    await carryRows(rows, db, { signal, except: gone, moved: begin('rows') })
+    for (const holder of gone) await insertTakenBlobs(db, await listBlobsOf(rows, { holder }))
     await db.deleteFrom('store').execute()
     await db
       .insertInto('store')
@@ -110,20 +103,8 @@ export async function migrate(
       .execute()
   }
 
-  for (let moment = 1; ; moment += 1) {
-    const isFirst = moment === 1
-    await copyHeld(source.rows.db, 'bytes', { gone() {}, verify: verify && isFirst })
-    try {
-      await source.rows.atOneMoment((rows) => target.rows.together(() => bringUp(rows)))
-      break
-    } catch (error) {
-      if (!(error instanceof MomentGone)) throw error
-      if (moment < momentsAtMost) continue
-      throw new Error(
-        'Files are deleted before they are copied, again and again. Run it with COFFER_READ_ONLY=true on the old servers.',
-      )
-    }
-  }
+  await copyHeld(source.rows.db, 'bytes', { gone() {}, verify })
+  await source.rows.atOneMoment((rows) => target.rows.together(() => bringUp(rows)))
   const since = await source.rows.atOneMoment((rows) =>
     compareRows(rows, target.rows.db, { signal, moved: begin('comparison') }),
   )
@@ -136,7 +117,7 @@ export async function migrate(
 
 interface CopyHeld {
   /** Told of a blob that nothing holds any more. */
-  readonly gone: (blob: KnownHeldBlob) => void
+  readonly gone: (blob: KnownHeldBlob) => unknown
   readonly spare?: (blob_ids: readonly string[]) => Promise<void>
   readonly verify?: boolean
 }
