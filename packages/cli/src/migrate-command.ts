@@ -32,11 +32,13 @@ export function addMigrateCommand(program: Command, io: Io): void {
 }
 
 const help = `
-Stores are a data folder, or the URLs of rows and bytes as in COFFER_METADATA_URL and COFFER_BLOBS_URL, with
-a comma between. In place of a URL, @FILE names a file that holds it, so that no password shows in the list of processes:
-  coffer migrate --from /var/lib/coffer --to @/etc/coffer/metadata-url,@/etc/coffer/blobs-url
-  coffer migrate --from postgres://coffer@db/coffer,s3://bucket/ --to sqlite:/srv/coffer.db,file:/srv/blobs
-It ends with 0 when both are the same. Run it a last time with COFFER_READ_ONLY=true on the old servers.`
+Stores are a data folder, or the URLs of rows and bytes as in COFFER_METADATA_URL and
+COFFER_BLOBS_URL, with a comma between. In place of a URL, @FILE names a file that holds
+it, so that no password shows in the list of processes:
+  coffer migrate --from /var/lib/coffer --to @metadata-url,@blobs-url
+  coffer migrate --from postgres://coffer@db/coffer,s3://bucket/ --to ./coffer-data
+It ends with 0 when both are the same. Run it a last time with COFFER_READ_ONLY=true on
+the old servers.`
 
 async function migrateStore(options: MigrateOptions, io: Io, signal: AbortSignal): Promise<void> {
   const { openMigrationSource, openMigrationTarget, migrate } = await import('@coffer/server/tools')

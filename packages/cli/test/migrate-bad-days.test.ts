@@ -160,7 +160,14 @@ describe.skipIf(why !== undefined)(why === undefined ? title : `${title} (${why}
     }
     // Behind the two of the probe and the mark.
     for (let number = 1; number <= 3; number += 1) proxy.before('put', async () => {})
-    proxy.before('put', land)
+    // And both before either of those that would be first otherwise.
+    let landing: Promise<void> | undefined
+    for (const _ of [whole, torn]) {
+      proxy.before('put', () => {
+        landing ??= land()
+        return landing
+      })
+    }
     const to = nameOf(through(proxy.endpoint, target))
     const made = await runFake(['migrate', '--from', source.path, '--to', to])
     client.destroy()
