@@ -30,6 +30,7 @@ const always = Number.POSITIVE_INFINITY
 /** Quick to give up, as the proxy is near. */
 const limits = {
   ...{ connectMilliseconds: 2000, idleMilliseconds: 400, requestMilliseconds: 20_000 },
+  sendMilliseconds: 20_000,
   ...{ settleMilliseconds: 5000, checkMilliseconds: 300, attempts: 3 },
 }
 

@@ -53,6 +53,23 @@ describe.skipIf(reason !== undefined)(reason ?? 'S3', () => {
     },
   })
 
+  describe('reads', () => {
+    it('whose clients are slow keep nothing else waiting', async () => {
+      await using opened = await open()
+      const { driver } = opened
+      const id = randomUUID()
+      await driver.write(id, pieces(4 * MiB))
+      // More than there are connections for all else.
+      const readers = Array.from({ length: 520 }, () =>
+        driver.read(id, { start: 0, end: 4 * MiB })[Symbol.asyncIterator](),
+      )
+      for (const reader of readers) expect((await reader.next()).done).toBe(false)
+      await driver.check()
+      await driver.write(randomUUID(), pieces(1000))
+      for (const reader of readers) await reader.return?.(undefined)
+    })
+  })
+
   describe('a write', () => {
     it('of many others at once takes no more memory than all may, and none fails', async () => {
       const bound = 3 * partBytes

@@ -108,7 +108,7 @@ async function ask(store: S3Store, id: string, { range, etag }: Wanted) {
     ...(etag === undefined ? {} : { IfMatch: etag }),
   })
   try {
-    return await store.ask((client, options) => client.send(request, options))
+    return await store.askToRead((client, options) => client.send(request, options))
   } catch (error) {
     if (isAbsent(error)) throw notFound(id, error)
     if (isStatus(error, 416) || isNamed(error, 'InvalidRange')) throw tooShort(id, range, error)

@@ -11,14 +11,14 @@ export async function openS3Reader(place: S3Place): Promise<BlobReader> {
   try {
     await readMark(store, place.prefix)
   } catch (error) {
-    store.client.destroy()
+    store.destroy()
     throw new Error(sentenceOf(error, place), { cause: error })
   }
   return {
     read: (id, range) => readObject(store, id, range),
     readMark: () => readMark(store, place.prefix),
     async close() {
-      store.client.destroy()
+      store.destroy()
     },
   }
 }

@@ -17,6 +17,8 @@ export interface S3Limits {
   readonly aliveMilliseconds: number
   /** Of all attempts of one request together, until its answer begins. */
   readonly requestMilliseconds: number
+  /** The same of one that brings content, or makes an object of it: a line may be slow, and the object large. */
+  readonly sendMilliseconds: number
   /** For the clean-up after a failure, and to find out what became of a request. */
   readonly settleMilliseconds: number
   /** For the answer whether blobs can be written now. */
@@ -35,6 +37,7 @@ export const s3Limits: S3Limits = Object.freeze({
   silentMilliseconds: 5000,
   aliveMilliseconds: 4000,
   requestMilliseconds: 50_000,
+  sendMilliseconds: 240_000,
   settleMilliseconds: 10_000,
   checkMilliseconds: 3000,
   checkedMilliseconds: 5000,
@@ -44,6 +47,9 @@ export const s3Limits: S3Limits = Object.freeze({
 
 /** Requests at the same time; the SDK's own limit of 50 lets uploads queue for a connection unseen. */
 const connections = 512
+
+/** A read keeps its connection for as long as its client takes. */
+const readConnections = 4096
 
 export interface S3Place {
   readonly bucket: string
@@ -68,6 +74,7 @@ export class StoreSilent extends Error {
 }
 
 export interface S3Store {
+  /** For all but the reads of blobs, which never keep a connection from the others. */
   readonly client: S3Client
   readonly bucket: string
   readonly limits: S3Limits
@@ -85,12 +92,18 @@ export interface S3Store {
     request: Request<Answer>,
     signal?: AbortSignal,
   ): Promise<Answer>
+  /** As `ask`, for what brings content. */
+  askToSend<Answer>(request: Request<Answer>, signal?: AbortSignal): Promise<Answer>
+  /** As `ask`, for content. */
+  askToRead<Answer>(request: Request<Answer>): Promise<Answer>
   /**
    * Waits for more of an answer that has begun.
    *
    * @throws StoreSilent, though what was waited for goes on.
    */
   await<More>(more: Promise<More>): Promise<More>
+  /** Ends all connections. */
+  destroy(): void
 }
 
 type Request<Answer> = (client: S3Client, options: Asked) => Promise<Answer>
@@ -100,7 +113,8 @@ interface Asked {
 }
 
 export function createS3Store(place: S3Place, limits: S3Limits): S3Store {
-  const client = createClient(place, limits)
+  const client = createClient(place, limits, connections)
+  const reading = createClient(place, limits, readConnections)
   const watch = createWatch(limits, (signal) => askWhetherThere(place, limits, signal))
 
   const askWithin: S3Store['askWithin'] = async (milliseconds, request, signal) => {
@@ -142,10 +156,17 @@ export function createS3Store(place: S3Place, limits: S3Limits): S3Store {
     keyOf: (id) => `${place.prefix}blobs/${id}`,
     ask: (request, signal) => askWithin(limits.requestMilliseconds, request, signal),
     askWithin,
+    askToSend: (request, signal) => askWithin(limits.sendMilliseconds, request, signal),
+    askToRead: (request) =>
+      askWithin(limits.requestMilliseconds, (_, options) => request(reading, options)),
     async await(more) {
       const { promise, reject } = Promise.withResolvers<never>()
       using _ = watch.begin(() => reject(silent()))
       return await Promise.race([more, promise])
+    },
+    destroy() {
+      client.destroy()
+      reading.destroy()
     },
   }
 }
@@ -160,7 +181,7 @@ async function askWhetherThere(
   limits: S3Limits,
   abortSignal: AbortSignal,
 ): Promise<void> {
-  const client = createClient(place, { ...limits, attempts: 1 })
+  const client = createClient(place, { ...limits, attempts: 1 }, 1)
   try {
     await client.send(new HeadBucketCommand({ Bucket: place.bucket }), { abortSignal })
   } catch (error) {
@@ -171,10 +192,10 @@ async function askWhetherThere(
   }
 }
 
-function createClient(place: S3Place, limits: S3Limits): S3Client {
+function createClient(place: S3Place, limits: S3Limits, maxSockets: number): S3Client {
   const { endpoint, credentials, pathStyle } = place
   const region = place.region ?? (endpoint === undefined ? undefined : regionOf(endpoint))
-  const agent = { keepAlive: true, maxSockets: connections }
+  const agent = { keepAlive: true, maxSockets }
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),

@@ -176,7 +176,7 @@ function createTarget(store: S3Store, id: string, isConditional: boolean) {
         ...{ Body: content, ChecksumCRC32: checksumOf(content) },
       }
       return this.make(content.length, () =>
-        store.ask((client, options) => client.send(new PutObjectCommand(request), options)),
+        store.askToSend((client, options) => client.send(new PutObjectCommand(request), options)),
       )
     },
   }
@@ -237,7 +237,7 @@ function createMultipartUpload(target: Target, running: Set<string>) {
     try {
       creating ??= create()
       const request = { ...object, UploadId: await creating, PartNumber, Body, ChecksumCRC32 }
-      const answer = await store.ask(
+      const answer = await store.askToSend(
         (client, options) => client.send(new UploadPartCommand(request), options),
         leaving.signal,
       )
@@ -272,7 +272,7 @@ function createMultipartUpload(target: Target, running: Set<string>) {
         MultipartUpload: { Parts: parts },
       }
       return target.make(bytes, () =>
-        store.ask((client, options) =>
+        store.askToSend((client, options) =>
           client.send(new CompleteMultipartUploadCommand(request), options),
         ),
       )

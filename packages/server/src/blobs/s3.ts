@@ -44,7 +44,7 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
   const store = createS3Store(options, limits)
   const { isConditional, isVersioned } = await probeBucket(store, options).catch(
     (error: unknown) => {
-      store.client.destroy()
+      store.destroy()
       throw error
     },
   )
@@ -151,7 +151,7 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
       ),
 
     async close() {
-      store.client.destroy()
+      store.destroy()
     },
   }
 }

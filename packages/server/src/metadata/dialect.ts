@@ -15,21 +15,25 @@ export function hasManyWriters(db: Database): boolean {
 
 /**
  * Keeps other writers from the rows of these organizations until the end of the transaction: their
- * usage, files, Uploads and parts. Always in one order, so that no two transactions wait for each other.
+ * usage, files, Uploads and parts.
+ *
+ * @returns those that no other writer keeps now.
  */
 export async function lockOrganizations(
   db: Database,
   owned: readonly { readonly organization_id: string }[],
-): Promise<void> {
-  if (!hasManyWriters(db)) return
+): Promise<string[]> {
   const ids = [...new Set(owned.map(({ organization_id }) => organization_id))]
-  await db
+  if (!hasManyWriters(db)) return ids
+  const locked = await db
     .selectFrom('organizations')
     .where('id', 'in', ids)
     .orderBy('id')
     .forNoKeyUpdate()
+    .skipLocked()
     .select('id')
     .execute()
+  return locked.map(({ id }) => id)
 }
 
 /** Keeps other operations that call this waiting until the end of the transaction; they are rare ones. */

@@ -270,7 +270,8 @@ export async function deleteExpiredFiles(
     .limit(limit)
   const found = await expired.select(['id', 'organization_id']).execute()
   if (found.length === 0) return 0
-  await lockOrganizations(db, found)
+  const locked = await lockOrganizations(db, found)
+  if (locked.length === 0) return 0
   // Others may have been quicker, and of theirs the usage is settled.
   const files = await db
     .selectFrom('files')
@@ -279,6 +280,7 @@ export async function deleteExpiredFiles(
       'in',
       found.map(({ id }) => id),
     )
+    .where('organization_id', 'in', locked)
     .select(removalColumns)
     .execute()
   for (const file of files) await removeFile(db, file, now)

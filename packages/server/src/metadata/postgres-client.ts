@@ -56,6 +56,8 @@ const types: pg.CustomTypesConfig = {
 export function clientConfig(url: string, times: PostgresTimes): pg.PoolConfig {
   const asLibpq = new URL(url)
   asLibpq.searchParams.set('uselibpqcompat', 'true')
+  // By ours a server finds its former connections.
+  asLibpq.searchParams.delete('application_name')
   return {
     connectionString: asLibpq.href,
     application_name: 'coffer',

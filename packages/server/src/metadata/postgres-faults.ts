@@ -11,9 +11,10 @@ export class ConnectionLost extends Error {
 /**
  * - `lost`: this connection is of no use any more; another one may be.
  * - `again`: the transaction gave way to another one.
+ * - `locked`, `late`: this operation took too long, for which others were in its way or not; others may go on.
  * - `full`, `unavailable`: as of a `MetadataError`.
  */
-export type PostgresFault = 'lost' | 'again' | 'full' | 'unavailable'
+export type PostgresFault = 'lost' | 'again' | 'locked' | 'late' | 'full' | 'unavailable'
 
 /** By SQLSTATE, or by its first two characters (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const faults = new Map<string, PostgresFault>([
@@ -29,8 +30,8 @@ const faults = new Map<string, PostgresFault>([
   ['40P01', 'again'], // deadlock
   ['53100', 'full'], // disk full
   ['53', 'unavailable'], // insufficient resources
-  ['55P03', 'unavailable'], // a lock was not to be had in time
-  ['57014', 'unavailable'], // cancelled, as by a time-out
+  ['55P03', 'locked'], // a lock was not to be had in time
+  ['57014', 'late'], // cancelled, as by a time-out
   ['58', 'unavailable'], // system errors
   ['XX', 'unavailable'], // internal errors, damaged data
   ['28', 'unavailable'], // authorization, as after a change of passwords
@@ -44,14 +45,13 @@ export function faultOf(error: unknown): PostgresFault | undefined {
   return faults.get(error.code) ?? faults.get(error.code.slice(0, 2))
 }
 
-export function isLockTimeout(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '55P03'
-}
-
 /** Of an error that no further attempt helps against. */
 export function toMetadataError(cause: unknown): unknown {
   const fault = faultOf(cause)
   if (fault === undefined) return cause
   if (fault === 'full') return new MetadataError('full', 'The metadata store is full.', { cause })
+  if (fault === 'locked') {
+    return new MetadataError('busy', 'Others keep what the operation needs.', { cause })
+  }
   return new MetadataError('unavailable', 'The metadata store does not work now.', { cause })
 }

@@ -20,8 +20,7 @@ export async function migratePostgres(connection: PostgresConnection): Promise<v
   await connection.query('begin')
   await connection.query('select pg_advisory_xact_lock($1)', [migrationLock])
   await connection.query('create table if not exists coffer_schema (version bigint not null)')
-  const { rows } = await connection.query('select max(version) as version from coffer_schema')
-  const done: number = rows[0]?.version ?? 0
+  const done = await versionOf(connection)
   const files = listMigrations(folder)
   requireKnown(done, files.length)
   for (const file of files.slice(done)) {
@@ -40,6 +39,11 @@ export async function isPostgresNew(connection: PostgresConnection): Promise<boo
   return rows[0]?.is_new === true
 }
 
+export async function isPostgresMigrated(connection: PostgresConnection): Promise<boolean> {
+  if (await isPostgresNew(connection)) return false
+  return (await versionOf(connection)) === listMigrations(folder).length
+}
+
 /**
  * For who must not migrate, as older servers may run.
  *
@@ -47,6 +51,10 @@ export async function isPostgresNew(connection: PostgresConnection): Promise<boo
  */
 export async function requirePostgresMigrated(connection: PostgresConnection): Promise<void> {
   if (await isPostgresNew(connection)) throw new Error('There is no store in the database.')
+  requireCurrent(await versionOf(connection), listMigrations(folder).length)
+}
+
+async function versionOf(connection: PostgresConnection): Promise<number> {
   const { rows } = await connection.query('select max(version) as version from coffer_schema')
-  requireCurrent(rows[0]?.version ?? 0, listMigrations(folder).length)
+  return rows[0]?.version ?? 0
 }

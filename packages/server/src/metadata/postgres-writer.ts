@@ -18,10 +18,15 @@ const groupSize = 60
 /** More than so many operations wait only where the database is far too slow. */
 const mostWaiting = 10_000
 
+/** For an organization that others have locked a group waits in turn, and so long at a time. */
+const turnMilliseconds = 200
+
 export interface PostgresWriterNeeds {
   connect(): Promise<PostgresConnection>
-  /** Milliseconds from the call of an operation in which it is tried again, where that may help. */
+  /** Milliseconds from the call of an operation until it is refused, unless it is under way. */
   readonly patience: number
+  /** The `lock_timeout` of the connections. */
+  readonly lockMilliseconds: number
 }
 
 export interface PostgresWriter {
@@ -40,6 +45,8 @@ export interface PostgresWriter {
 interface Call {
   readonly name: OperationName
   readonly args: readonly unknown[]
+  /** Whose organization it changes, if it may share a transaction. */
+  readonly project: string | undefined
   /** As of `performance.now()`. */
   readonly deadline: number
   readonly resolve: (result: unknown) => void
@@ -54,41 +61,73 @@ class CommitUnknown extends Error {
   override readonly name = 'CommitUnknown'
 }
 
-export function createPostgresWriter({ connect, patience }: PostgresWriterNeeds): PostgresWriter {
+export function createPostgresWriter(needs: PostgresWriterNeeds): PostgresWriter {
+  const { connect, patience, lockMilliseconds } = needs
   let waiting: Call[] = []
+  /** Projects whose organizations others had locked when the last group wanted them. */
+  let busy: ReadonlySet<string> = new Set()
+  /** Why the last group came to nothing, since when none has come to its end. */
+  let trouble: unknown
   let connection: PostgresConnection | undefined
   let working: Promise<void> | undefined
 
   async function work(): Promise<void> {
     while (waiting.length > 0) {
-      const group = takeGroup(waiting)
+      rejectLate()
+      const group = takeGroup()
+      if (group.length === 0) break
       try {
         connection ??= await connect()
-        const outcomes = await commitTogether(connection, group)
-        // Those of organizations that others have locked come first the next time.
-        waiting.unshift(...group.filter((call) => !outcomes.has(call)))
-        for (const [call, outcome] of outcomes) settle(call, outcome)
+        const waits = isAllThatCanBeDone(group) ? { lockMilliseconds } : undefined
+        const done = await commitTogether(connection, group, waits)
+        busy = done.busy
+        trouble = undefined
+        // They come first the next time, in the order in which they came.
+        waiting.unshift(...group.filter((call) => !done.outcomes.has(call)))
+        for (const [call, outcome] of done.outcomes) settle(call, outcome)
       } catch (error) {
         drop()
+        busy = new Set()
         const fault = faultOf(error)
         const mayHelp = fault === 'lost' || fault === 'again'
-        if (mayHelp) waiting.unshift(...group)
-        else for (const call of group) call.reject(toMetadataError(error))
         if (mayHelp) {
-          rejectLate(error)
+          trouble = toMetadataError(error)
+          waiting.unshift(...group)
           await delay(50)
-        }
+        } else for (const call of group) call.reject(toMetadataError(error))
       }
     }
     working = undefined
   }
 
-  /** All that wait, as the database works for none of them. */
-  function rejectLate(error: unknown): void {
+  /**
+   * Takes what can share a transaction, or one operation that cannot, and passes over what others have locked
+   * as long as there is anything else. The next group has it again.
+   */
+  function takeGroup(): Call[] {
+    const free = waiting.filter(({ project }) => project === undefined || !busy.has(project))
+    const from = free.length > 0 ? free : waiting
+    const others = from.findIndex((call) => !isShared(call.name))
+    const shared = others === -1 ? from.length : others
+    const group = new Set(from.slice(0, Math.min(Math.max(shared, 1), groupSize)))
+    waiting = waiting.filter((call) => !group.has(call))
+    return [...group]
+  }
+
+  /** Whether all that waits behind a group wants the same organizations, so that nobody is kept by its waiting. */
+  function isAllThatCanBeDone(group: readonly Call[]): boolean {
+    const projects = new Set([...busy, ...group.map(({ project }) => project)])
+    return waiting.every(({ project }) => project !== undefined && projects.has(project))
+  }
+
+  /** All that wait for longer than they should. */
+  function rejectLate(): void {
+    const error = trouble ?? new MetadataError('busy', 'The operation waited for too long.')
     const now = performance.now()
     const late = waiting.filter(({ deadline }) => deadline <= now)
+    if (late.length === 0) return
     waiting = waiting.filter(({ deadline }) => deadline > now)
-    for (const call of late) call.reject(toMetadataError(error))
+    for (const call of late) call.reject(error)
   }
 
   /** What was under way on the connection is rolled back, if it can still be. */
@@ -107,8 +146,8 @@ export function createPostgresWriter({ connect, patience }: PostgresWriterNeeds)
         return Promise.reject(new MetadataError('unavailable', 'Too many writes wait.'))
       }
       return new Promise((resolve, reject) => {
-        const deadline = performance.now() + patience
-        waiting.push({ name, args, deadline, resolve, reject })
+        const [project, deadline] = [projectOf(name, args), performance.now() + patience]
+        waiting.push({ name, args, project, deadline, resolve, reject })
         working ??= Promise.resolve().then(work)
       })
     },
@@ -119,34 +158,40 @@ export function createPostgresWriter({ connect, patience }: PostgresWriterNeeds)
   }
 }
 
-/** Takes what can share a transaction, or one that cannot. */
-function takeGroup(waiting: Call[]): Call[] {
-  const others = waiting.findIndex((call) => !isShared(call.name))
-  const shared = others === -1 ? waiting.length : others
-  return waiting.splice(0, Math.min(Math.max(shared, 1), groupSize))
-}
-
 function settle(call: Call, outcome: Outcome): void {
   if ('result' in outcome) call.resolve(outcome.result)
   else call.reject(outcome.error)
 }
 
+interface Done {
+  /** Of each operation what came of it, but of those whose organizations others have locked. */
+  readonly outcomes: Map<Call, Outcome>
+  /** The projects of those organizations. */
+  readonly busy: ReadonlySet<string>
+}
+
 /**
  * Runs operations in one transaction, of which each takes effect as a whole or not at all.
  *
- * @returns of each what came of it, but of those whose organizations other servers have locked.
+ * @param waits where it may wait for an organization, should others have locked all that it needs.
  * @throws where the transaction has no effect, or it is not known whether it has.
  */
 async function commitTogether(
   connection: PostgresConnection,
   group: readonly Call[],
-): Promise<Map<Call, Outcome>> {
+  waits: Waits | undefined,
+): Promise<Done> {
   const begun = connection.query('begin')
   begun.catch(() => {})
-  const ready = await lockFor(connection, group)
+  const busy = await lockFor(connection, group, waits)
   // Without it each statement would be a transaction of its own.
   await begun
   const outcomes = new Map<Call, Outcome>()
+  const ready = group.filter(({ project }) => project === undefined || !busy.has(project))
+  if (ready.length === 0) {
+    send(connection, 'rollback')
+    return { outcomes, busy }
+  }
   for (const call of ready) {
     send(connection, 'savepoint operation')
     try {
@@ -154,32 +199,53 @@ async function commitTogether(
       send(connection, 'release savepoint operation')
       outcomes.set(call, { result })
     } catch (error) {
-      const isRefusal = error instanceof Refusal
-      if (!isRefusal && faultOf(error) !== undefined) throw error
+      if (isOfAll(error)) throw error
       send(connection, 'rollback to savepoint operation')
-      outcomes.set(call, isRefusal ? { result: error.outcome } : { error })
+      const isRefusal = error instanceof Refusal
+      outcomes.set(call, isRefusal ? { result: error.outcome } : { error: toMetadataError(error) })
     }
   }
   await commit(connection)
-  return outcomes
+  return { outcomes, busy }
+}
+
+/** Whether an error of one operation is one of all that share its transaction. */
+function isOfAll(error: unknown): boolean {
+  const fault = faultOf(error)
+  return fault !== undefined && fault !== 'locked' && fault !== 'late'
+}
+
+interface Waits {
+  readonly lockMilliseconds: number
 }
 
 /**
- * Locks the organizations of a group, so that nobody else changes what is theirs: those that are free, or the
- * first one that is not, for which it waits in turn, as servers that share one would else starve each other.
+ * Locks the organizations of a group, so that nobody else changes what is theirs: those that are free. If none
+ * is, and it may wait, it waits for the first one in turn, as servers that share one would else starve each other.
  *
- * @returns those of the group whose organizations are locked now, or that need none.
+ * @returns the projects whose organizations others have locked.
  */
-async function lockFor(connection: PostgresConnection, group: readonly Call[]): Promise<Call[]> {
-  const projects = new Map(group.map((call) => [call, projectOf(call.name, call.args)]))
-  const wanted = [...new Set([...projects.values()].filter((project) => project !== undefined))]
-  if (wanted.length === 0) return [...group]
-  const busy = await lockProjects(connection, wanted, 'skip locked')
-  const isFree = (call: Call) => !busy.has(projects.get(call) ?? '')
-  if (group.some(isFree)) return group.filter(isFree)
+async function lockFor(
+  connection: PostgresConnection,
+  group: readonly Call[],
+  waits: Waits | undefined,
+): Promise<Set<string>> {
+  const wanted = new Set(group.flatMap(({ project }) => project ?? []))
   const [first] = wanted
-  if (first !== undefined) await lockProjects(connection, [first], '')
-  return group.filter((call) => projects.get(call) === first)
+  if (first === undefined) return new Set()
+  const busy = await lockProjects(connection, [...wanted], 'skip locked')
+  const isAnyFree = group.some(({ project }) => project === undefined || !busy.has(project))
+  if (isAnyFree || waits === undefined) return busy
+  send(connection, `set local lock_timeout = ${turnMilliseconds}`)
+  try {
+    await lockProjects(connection, [first], '')
+  } catch (error) {
+    if (faultOf(error) === 'locked') return busy
+    throw error
+  }
+  send(connection, `set local lock_timeout = ${waits.lockMilliseconds}`)
+  busy.delete(first)
+  return busy
 }
 
 /** @returns those whose organizations are locked by others. */

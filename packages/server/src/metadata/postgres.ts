@@ -21,8 +21,8 @@ import {
   type PostgresTimes,
   standardTimes,
 } from './postgres-client.ts'
-import { ConnectionLost, faultOf, isLockTimeout, toMetadataError } from './postgres-faults.ts'
-import { migratePostgres } from './postgres-migrations.ts'
+import { ConnectionLost, faultOf, toMetadataError } from './postgres-faults.ts'
+import { isPostgresMigrated, migratePostgres } from './postgres-migrations.ts'
 import { createPostgresWriter } from './postgres-writer.ts'
 
 /** Of PostgreSQL: the oldest that its makers still maintain. */
@@ -57,7 +57,7 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Metad
   // So that it finds its former connections by it.
   const name = `coffer ${randomUUID()}`
   const connect = () => connectToWrite(options, { times, name })
-  const writer = createPostgresWriter({ connect, patience })
+  const writer = createPostgresWriter({ connect, patience, lockMilliseconds: times.lock })
 
   async function begin(): Promise<void> {
     await prepareDatabase(options)
@@ -83,7 +83,7 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Metad
     }
   }
 
-  async function end(): Promise<void> {
+  async function settle(): Promise<void> {
     await Promise.allSettled(begun)
     await Promise.all([writer.close(), pool.close()])
   }
@@ -105,14 +105,24 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Metad
 
   const read = (name: OperationName, args: unknown[]) =>
     patiently(() => runOperation(pool.db, name, args))
+
+  async function checkNow(): Promise<void> {
+    const reading = read('findKeyOwner', [{ digest: '' }])
+    await Promise.all([reading, writer.run('touchStore', [])])
+  }
+
+  let checking: Promise<void> | undefined
   return {
     ...createCalls(track(read), track(writer.run)),
-    check: track(async () => {
-      const reading = read('findKeyOwner', [{ digest: '' }])
-      await Promise.all([reading, writer.run('touchStore', [])])
+    // One commit for all who ask at once.
+    check: track(() => {
+      checking ??= checkNow().finally(() => {
+        checking = undefined
+      })
+      return checking
     }),
     close() {
-      closing ??= end()
+      closing ??= settle()
       return closing
     },
   }
@@ -124,6 +134,8 @@ async function connectToWrite(
 ): Promise<PostgresConnection> {
   const connection = await connectPostgres(url, options)
   try {
+    const { rows } = await connection.query('select pg_is_in_recovery() as standby')
+    if (rows[0]?.standby !== false) throw new ConnectionLost('The database is a standby.')
     // What a former one was doing has failed already, and it must keep neither locks nor its place: of one that
     // waits for a standby the database does not notice by itself that it is of no use any more.
     await connection.query(
@@ -139,9 +151,14 @@ async function connectToWrite(
     await keepDatabase(connection, isShared)
     return connection
   } catch (error) {
-    await connection.close()
+    end(connection)
     throw error
   }
+}
+
+/** Not waited for: of a dead one the end would never come. */
+function end(connection: PostgresConnection): void {
+  connection.close().catch(() => {})
 }
 
 /**
@@ -159,7 +176,7 @@ export async function keepDatabase(
   await connection.query('set tcp_keepalives_count = 3')
   const lock = isShared ? 'pg_advisory_lock_shared' : 'pg_advisory_lock'
   await connection.query(`select ${lock}($1)`, [serverLock]).catch((cause: unknown) => {
-    if (!isLockTimeout(cause)) throw cause
+    if (faultOf(cause) !== 'locked') throw cause
     throw new MetadataError(
       'unavailable',
       'it is in use by another Coffer, and only servers whose bytes are in S3 can share it',
@@ -168,15 +185,30 @@ export async function keepDatabase(
 }
 
 /** @throws a sentence that says what is wrong, for who starts the server. */
-async function prepareDatabase({ url, warn }: PostgresOptions): Promise<void> {
-  // Only until the connection is there: to change a large table may take long.
-  const times = { ...noTimes, connect: standardTimes.connect }
+async function prepareDatabase({
+  url,
+  warn,
+  times = standardTimes,
+}: PostgresOptions): Promise<void> {
+  const isReady = await once(url, times, async (connection) => {
+    await requireUsable(connection, warn)
+    return isPostgresMigrated(connection)
+  })
+  // To change a large table may take long, and so may it that another server does.
+  if (!isReady) await once(url, { ...noTimes, connect: times.connect }, migratePostgres)
+}
+
+/** Works with a connection, and ends it. */
+async function once<Result>(
+  url: string,
+  times: PostgresTimes,
+  work: (connection: PostgresConnection) => Promise<Result>,
+): Promise<Result> {
   const connection = await connectPostgres(url, { times })
   try {
-    await requireUsable(connection, warn)
-    await migratePostgres(connection)
+    return await work(connection)
   } finally {
-    await connection.close()
+    end(connection)
   }
 }
 

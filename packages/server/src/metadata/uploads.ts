@@ -307,10 +307,14 @@ export async function expireUploads(
     .select(['id', 'organization_id', 'bytes'])
   const found = await overdue.orderBy('expires_at').limit(limit).execute()
   if (found.length === 0) return 0
-  await lockOrganizations(db, found)
+  const locked = await lockOrganizations(db, found)
+  if (locked.length === 0) return 0
   const ids = found.map(({ id }) => id)
   // Others may have been quicker, and of theirs the usage is settled.
-  const uploads = await overdue.where('id', 'in', ids).execute()
+  const uploads = await overdue
+    .where('id', 'in', ids)
+    .where('organization_id', 'in', locked)
+    .execute()
   for (const upload of uploads) await endUpload(db, upload, 'expired')
   return uploads.length
 }

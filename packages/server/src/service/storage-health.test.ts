@@ -32,6 +32,7 @@ describe('the storage', () => {
 
   it.each([
     ['a blob that is not there', new BlobError('not-found', 'none')],
+    ['rows that others keep', new MetadataError('busy', 'locked')],
     ['too large a file', new BlobError('too-large', 'large')],
     ['a client that left', new Error('left')],
   ])('has not failed with %s', async (_, error) => {

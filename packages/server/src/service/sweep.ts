@@ -120,28 +120,47 @@ export function createSweep(needs: SweepNeeds): Sweep {
     }
   }
 
+  async function advanceAt(now: number): Promise<void> {
+    if (now < advancedAt + advanceSeconds) return
+    await binding.advance()
+    advancedAt = now
+  }
+
   return {
     async run(signal) {
       await binding.look()
       const now = clock.now()
       const limit = batch
-      await inBatches(signal, () => metadata.deleteExpiredFiles({ now, limit }))
-      await inBatches(signal, () => metadata.expireUploads({ now, limit }))
-      await removeLooseBlobs(signal)
       const deleted_before = now - rememberDeletedSeconds
-      await inBatches(signal, () => metadata.forgetDeletedFiles({ deleted_before, limit }))
       const expired_before = now - rememberUploadsSeconds
-      await inBatches(signal, () => metadata.forgetUploads({ expired_before, limit }))
-      await blobs.tidy()
-      if (signal.aborted) return
-      await lookForOrphans()
-      if (now >= advancedAt + advanceSeconds) {
-        await binding.advance()
-        advancedAt = now
-      }
-      measures.add('sweeps')
+      await doAll(signal, [
+        () => inBatches(signal, () => metadata.deleteExpiredFiles({ now, limit })),
+        () => inBatches(signal, () => metadata.expireUploads({ now, limit })),
+        () => removeLooseBlobs(signal),
+        () => inBatches(signal, () => metadata.forgetDeletedFiles({ deleted_before, limit })),
+        () => inBatches(signal, () => metadata.forgetUploads({ expired_before, limit })),
+        () => blobs.tidy(),
+        () => lookForOrphans(),
+        () => advanceAt(now),
+      ])
+      if (!signal.aborted) measures.add('sweeps')
     },
   }
+}
+
+/**
+ * One after the other until the signal, also behind one that fails: what always fails must not keep room from
+ * being freed.
+ *
+ * @throws what the first that failed did.
+ */
+async function doAll(signal: AbortSignal, steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const step of steps) {
+    if (signal.aborted) break
+    await step().catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
 }
 
 /** What the ids of a part begin with; behind the last, what is greater than all ids. */
