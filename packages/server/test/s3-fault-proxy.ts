@@ -63,6 +63,8 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
     { response, fault }: { response: ServerResponse; fault: Fault | undefined },
   ): Promise<void> {
     const upstream = ask(new URL(url ?? '/', endpoint), { method, headers })
+    // After the answer, of a store that has read enough of the body to refuse it and leaves. Before, `once` tells.
+    upstream.on('error', () => {})
     upstream.end(body)
     const [answer] = (await once(upstream, 'response')) as [IncomingMessage]
     const content = Buffer.concat(await Array.fromAsync(answer))
