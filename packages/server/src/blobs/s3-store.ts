@@ -76,6 +76,8 @@ export class StoreSilent extends Error {
 export interface S3Store {
   /** For all but the reads of blobs, which never keep a connection from the others. */
   readonly client: S3Client
+  /** For the reads of blobs, and links to them. */
+  readonly reading: S3Client
   readonly bucket: string
   readonly limits: S3Limits
   /** Whether the store is known to answer nothing. */
@@ -113,8 +115,9 @@ interface Asked {
 }
 
 export function createS3Store(place: S3Place, limits: S3Limits): S3Store {
-  const client = createClient(place, limits, connections)
-  const reading = createClient(place, limits, readConnections)
+  const client = createClient(place, limits)
+  // Otherwise a link would sign a checksum of no content, for which SeaweedFS 3 refuses it.
+  const reading = createClient(place, limits, { isToRead: true })
   const watch = createWatch(limits, (signal) => askWhetherThere(place, limits, signal))
 
   const askWithin: S3Store['askWithin'] = async (milliseconds, request, signal) => {
@@ -148,6 +151,7 @@ export function createS3Store(place: S3Place, limits: S3Limits): S3Store {
 
   return {
     client,
+    reading,
     bucket: place.bucket,
     limits,
     get isSilent() {
@@ -181,7 +185,7 @@ async function askWhetherThere(
   limits: S3Limits,
   abortSignal: AbortSignal,
 ): Promise<void> {
-  const client = createClient(place, { ...limits, attempts: 1 }, 1)
+  const client = createClient(place, { ...limits, attempts: 1 })
   try {
     await client.send(new HeadBucketCommand({ Bucket: place.bucket }), { abortSignal })
   } catch (error) {
@@ -192,10 +196,10 @@ async function askWhetherThere(
   }
 }
 
-function createClient(place: S3Place, limits: S3Limits, maxSockets: number): S3Client {
+function createClient(place: S3Place, limits: S3Limits, { isToRead = false } = {}): S3Client {
   const { endpoint, credentials, pathStyle } = place
   const region = place.region ?? (endpoint === undefined ? undefined : regionOf(endpoint))
-  const agent = { keepAlive: true, maxSockets }
+  const agent = { keepAlive: true, maxSockets: isToRead ? readConnections : connections }
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -211,6 +215,7 @@ function createClient(place: S3Place, limits: S3Limits, maxSockets: number): S3C
     },
     // The SDK would open a connection of its own for each request that asks before it sends.
     expectContinueHeader: false,
+    ...(isToRead ? { requestChecksumCalculation: 'WHEN_REQUIRED' } : {}),
     // A range has no checksum to be held against; the blob store has sums of its own.
     responseChecksumValidation: 'WHEN_REQUIRED',
   })

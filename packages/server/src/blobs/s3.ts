@@ -141,7 +141,7 @@ export async function openS3Driver(options: S3Options): Promise<BlobDriver> {
 
     link: (id, { contentDisposition, contentType, seconds }) =>
       getSignedUrl(
-        store.client,
+        store.reading,
         new GetObjectCommand({
           ...nameOf(store.keyOf(id)),
           ResponseContentDisposition: contentDisposition,
